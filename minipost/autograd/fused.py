@@ -1,0 +1,178 @@
+"""The fused operations: one node on the tape for each compiled kernel pair.
+
+Each could be composed of primitives, and the tests hold it equal to that composition; fused, a transformer layer makes
+eight nodes instead of sixty and allocates only what the backward pass needs. As with the primitives, without a Tensor
+among the inputs nothing is recorded and a plain array comes back.
+
+Letters: N tokens (all rows of a batch, flat), B rows of T tokens, C channels, V vocabulary, H query heads, K key/value
+heads, D channels a head, F channels of the feed-forward layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minipost.autograd.tensor import Array, AutogradError, record, value
+from minipost.kernels import attention as attention_kernel
+from minipost.kernels import cross_entropy as cross_entropy_kernel
+from minipost.kernels import rms_norm as rms_norm_kernel
+from minipost.kernels import rope as rope_kernel
+from minipost.kernels import swiglu as swiglu_kernel
+
+
+def linear(x: Any, weight: Any) -> Any:
+    """`x @ weight.T`: x[N, I], weight[O, I] -> [N, O]."""
+    xv, wv = _matrix("linear", x), _matrix("linear", weight)
+    if xv.shape[1] != wv.shape[1]:
+        raise AutogradError(f"linear of x {xv.shape} with weight {wv.shape}: x needs {wv.shape[1]} channels.")
+    return record(xv @ wv.T, (x, weight), lambda g: (g @ wv, g.T @ xv))
+
+
+def embedding(weight: Any, tokens: Array) -> Any:
+    """weight[V, C], integer tokens[N] -> [N, C]. Refuses token ids outside the vocabulary."""
+    wv = _matrix("embedding", weight)
+    if tokens.size and not (tokens.min() >= 0 and tokens.max() < len(wv)):
+        raise AutogradError(f"token ids {tokens.min()}..{tokens.max()} do not fit a vocabulary of {len(wv)}.")
+
+    def vjp(g: Array) -> tuple[Array, None]:
+        dweight = np.zeros_like(wv)
+        np.add.at(dweight, tokens, g)
+        return dweight, None
+
+    return record(wv[tokens], (weight, tokens), vjp)
+
+
+def rows(x: Any, index: Array) -> Any:
+    """x[N, C], *distinct* integer index[n] -> x[index], [n, C]: the positions that a loss looks at."""
+    xv = _matrix("rows", x)
+
+    def vjp(g: Array) -> tuple[Array]:
+        dx = np.zeros_like(xv)
+        dx[index] = g
+        return (dx,)
+
+    return record(xv[index], (x,), vjp)
+
+
+def rms_norm(x: Any, gain: Any, eps: float = 1e-5) -> Any:
+    """x[N, C], gain[C] -> [N, C]."""
+    xv, gv = _matrix("rms_norm", x), np.ascontiguousarray(value(gain))
+    if gv.shape != xv.shape[1:]:
+        raise AutogradError(f"rms_norm of x {xv.shape} with gain {gv.shape}: one gain for each channel.")
+    y, inverse_rms = np.empty_like(xv), np.empty(len(xv), xv.dtype)
+    rms_norm_kernel.forward(xv, gv, eps, y, inverse_rms)
+
+    def vjp(g: Array) -> tuple[Array, Array]:
+        dx, dgain = np.empty_like(xv), np.empty_like(gv)
+        rms_norm_kernel.backward(np.ascontiguousarray(g), xv, gv, inverse_rms, dx, dgain)
+        return dx, dgain
+
+    return record(y, (x, gain), vjp)
+
+
+def swiglu(gate_up: Any) -> Any:
+    """gate_up[N, 2F] -> silu(gate) * up, [N, F]."""
+    xv = _matrix("swiglu", gate_up)
+    y = np.empty((len(xv), xv.shape[1] // 2), xv.dtype)
+    swiglu_kernel.forward(xv, y)
+
+    def vjp(g: Array) -> tuple[Array]:
+        dx = np.empty_like(xv)
+        swiglu_kernel.backward(np.ascontiguousarray(g), xv, dx)
+        return (dx,)
+
+    return record(y, (gate_up,), vjp)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the N = B * T tokens of a batch stand: what attention needs to know beside its numbers.
+
+    `positions[B, T]` count from 0 within each document; `start[B, T]` is the index in the row of the first token that a
+    token may see; `cos` and `sin` [positions, D/2] are the rotary table.
+    """
+
+    positions: Array
+    start: Array
+    cos: Array
+    sin: Array
+
+
+def attention(qkv: Any, layout: Layout, heads: int, kv_heads: int) -> Any:
+    """Rotary, causal, grouped-query attention: qkv[N, (H + 2K) * D] -> [N, H * D].
+
+    A row of `qkv` holds H queries, K keys and K values. Queries and keys are turned by their positions first.
+    """
+    xv = _matrix("attention", qkv)
+    B, T = layout.positions.shape
+    N, width = xv.shape
+    if N != B * T or width % (heads + 2 * kv_heads):
+        raise AutogradError(f"attention of {xv.shape} does not fit {B} x {T} tokens, {heads} + 2 x {kv_heads} heads.")
+    D = width // (heads + 2 * kv_heads)
+    turned, positions = xv.copy(), layout.positions.reshape(-1)
+    rope_kernel.rotate(xv, positions, layout.cos, layout.sin, heads + kv_heads, 1.0, turned)
+    q, k, v = split_heads(turned.reshape(B, T, width), heads, kv_heads)
+    out, lse = np.empty((B, T, heads * D), xv.dtype), np.empty((B, heads, T), xv.dtype)
+    attention_kernel.forward(q, k, v, layout.start, heads, out, lse)
+
+    def vjp(g: Array) -> tuple[Array]:
+        dx = np.empty_like(xv)
+        dq, dk, dv = split_heads(dx.reshape(B, T, width), heads, kv_heads)
+        g = np.ascontiguousarray(g).reshape(B, T, heads * D)
+        attention_kernel.backward(g, q, k, v, out, lse, layout.start, heads, dq, dk, dv)
+        rope_kernel.rotate(dx, positions, layout.cos, layout.sin, heads + kv_heads, -1.0, dx)
+        return (dx,)
+
+    return record(out.reshape(N, heads * D), (qkv,), vjp)
+
+
+def split_heads(qkv: Array, heads: int, kv_heads: int) -> tuple[Array, Array, Array]:
+    """[..., (H + 2K) * D] -> views [..., H * D], [..., K * D], [..., K * D]."""
+    D = qkv.shape[-1] // (heads + 2 * kv_heads)
+    return qkv[..., : heads * D], qkv[..., heads * D : (heads + kv_heads) * D], qkv[..., (heads + kv_heads) * D :]
+
+
+def token_logps(hidden: Any, weight: Any, targets: Array, temperature: float = 1.0) -> Any:
+    """Log-probability of each target and entropy of each distribution: hidden[N, C], weight[V, C] -> [2, N].
+
+    Row 0 holds `log softmax(hidden @ weight.T / temperature)[targets]`, row 1 the entropies in nats.
+    """
+    hv, wv, targets = _matrix("token_logps", hidden), _matrix("token_logps", weight), _targets(targets, weight)
+    out = np.empty((2, len(hv)), hv.dtype)
+    cross_entropy_kernel.logps_forward(hv, wv, targets, temperature, out[0], out[1])
+
+    def vjp(g: Array) -> tuple[Array, Array]:
+        dh, dw = np.empty_like(hv), np.empty_like(wv)
+        g = np.ascontiguousarray(g)
+        cross_entropy_kernel.logps_backward(g[0], g[1], hv, wv, targets, temperature, dh, dw)
+        return dh, dw
+
+    return record(out, (hidden, weight), vjp)
+
+
+def weighted_nll(hidden: Any, weight: Any, targets: Array, weights: Array) -> Any:
+    """`-sum_i weights_i log p(targets_i)` as a scalar: hidden[N, C], weight[V, C], targets[N], weights[N].
+
+    Cross-entropy with a token mean has weights `mask / sum(mask)`. The gradient is made in the forward pass.
+    """
+    hv, wv, targets = _matrix("weighted_nll", hidden), _matrix("weighted_nll", weight), _targets(targets, weight)
+    dh, dw = np.empty_like(hv), np.empty_like(wv)
+    loss = cross_entropy_kernel.weighted_nll(hv, wv, targets, weights.astype(hv.dtype), dh, dw)
+    return record(np.asarray(loss, hv.dtype), (hidden, weight), lambda g: (g * dh, g * dw))
+
+
+def _matrix(name: str, x: Any) -> Array:
+    """The value of `x` as a C-contiguous matrix, which is what kernels take."""
+    array = np.asarray(value(x))
+    if array.ndim != 2 or array.dtype not in (np.float32, np.float64):
+        raise AutogradError(f"{name} needs a float matrix, got {array.dtype} of shape {array.shape}.")
+    return np.ascontiguousarray(array)
+
+
+def _targets(targets: Array, weight: Any) -> Array:
+    if targets.size and not (targets.min() >= 0 and targets.max() < len(value(weight))):
+        raise AutogradError(f"target ids {targets.min()}..{targets.max()} do not fit {len(value(weight))} tokens.")
+    return targets.astype(np.int64, copy=False)

@@ -1,0 +1,4 @@
+"""Numba kernels: arrays in, arrays out, forward beside backward, a plain NumPy reference beside each.
+
+Nothing here knows of tensors, models or losses, and nothing above this floor imports Numba.
+"""

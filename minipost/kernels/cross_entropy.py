@@ -1,0 +1,116 @@
+"""Log-probabilities of given tokens straight from hidden states, without an N x V buffer of logits.
+
+    logits = hidden W^T / temperature,   logps_i = logits[i, target_i] - logsumexp(logits_i)
+
+N positions, C channels, V tokens. Work goes by chunks of rows whose logits fit into the cache. The training loss of
+pretraining and SFT knows the weight of every position beforehand, so that value and gradient come out of one pass
+(`weighted_nll`); a preference loss or PPO does not, and makes the logits again in its backward pass (`logps_backward`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minipost.kernels.blas import gemm
+from minipost.kernels.jit import exp, kernel
+
+CHUNK = 128  # rows of logits at a time: 128 x 2048 floats are 1 MB
+
+
+def reference(hidden: Any, weight: Any, targets: Any, temperature: float = 1.0) -> tuple[Any, Any]:
+    """hidden[N, C], weight[V, C], targets[N] -> logps[N], entropy[N]."""
+    logits = hidden @ weight.T / temperature  # [N, V]
+    shifted = logits - logits.max(-1, keepdims=True)
+    logp = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return logp[np.arange(len(targets)), targets], -(np.exp(logp) * logp).sum(-1)
+
+
+@kernel
+def softmax_in_place(row: Any) -> tuple[float, float]:
+    """logits -> probabilities in row[V]; returns (log-sum-exp, entropy). Entropy = lse - sum p * logit."""
+    top = row[0]
+    for j in range(row.shape[0]):
+        top = max(top, row[j])
+    total, weighted = row.dtype.type(0), row.dtype.type(0)
+    for j in range(row.shape[0]):
+        shifted = row[j] - top
+        row[j] = exp(shifted)
+        total += row[j]
+        weighted += row[j] * shifted
+    inverse = row.dtype.type(1) / total
+    for j in range(row.shape[0]):
+        row[j] *= inverse
+    log_total = np.log(total)
+    return top + log_total, log_total - weighted * inverse
+
+
+@kernel
+def logps_forward(hidden: Any, weight: Any, targets: Any, temperature: float, logps: Any, entropy: Any) -> None:
+    """hidden[N, C], weight[V, C], targets[N] -> logps[N], entropy[N]."""
+    N, V = hidden.shape[0], weight.shape[0]
+    buffer = np.empty((min(CHUNK, N), V), hidden.dtype)
+    for lo in range(0, N, CHUNK):
+        hi = min(lo + CHUNK, N)
+        chunk = buffer[: hi - lo]
+        gemm(hidden[lo:hi], weight, chunk, False, True, 1.0 / temperature, 0.0)
+        for i in range(lo, hi):
+            picked = chunk[i - lo, targets[i]]
+            lse, entropy[i] = softmax_in_place(chunk[i - lo])
+            logps[i] = picked - lse
+
+
+@kernel
+def logps_backward(
+    g_logps: Any, g_entropy: Any, hidden: Any, weight: Any, targets: Any, temperature: float, dhidden: Any, dweight: Any
+) -> None:
+    """g_logps[N], g_entropy[N] -> dhidden[N, C], dweight[V, C].
+
+    dlogits_j = g_logps (1[j = target] - p_j) - g_entropy p_j (log p_j + entropy)
+    """
+    N, V = hidden.shape[0], weight.shape[0]
+    buffer = np.empty((min(CHUNK, N), V), hidden.dtype)
+    dweight[...] = 0
+    for lo in range(0, N, CHUNK):
+        hi = min(lo + CHUNK, N)
+        chunk = buffer[: hi - lo]
+        gemm(hidden[lo:hi], weight, chunk, False, True, 1.0 / temperature, 0.0)
+        for i in range(lo, hi):
+            row = chunk[i - lo]
+            _, entropy = softmax_in_place(row)
+            gl, ge = g_logps[i], g_entropy[i]
+            if ge == 0:
+                for j in range(V):
+                    row[j] *= -gl
+            else:
+                for j in range(V):
+                    log_p = np.log(row[j]) if row[j] > 0 else hidden.dtype.type(0)
+                    row[j] *= -(gl + ge * (log_p + entropy))
+            row[targets[i]] += gl
+        gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0 / temperature, 0.0)
+        gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0 / temperature, 1.0)
+
+
+@kernel
+def weighted_nll(hidden: Any, weight: Any, targets: Any, weights: Any, dhidden: Any, dweight: Any) -> float:
+    """`-sum_i weights_i logps_i` and its gradient, dhidden[N, C] and dweight[V, C], in one pass."""
+    N, V = hidden.shape[0], weight.shape[0]
+    buffer = np.empty((min(CHUNK, N), V), hidden.dtype)
+    dweight[...] = 0
+    loss = 0.0
+    for lo in range(0, N, CHUNK):
+        hi = min(lo + CHUNK, N)
+        chunk = buffer[: hi - lo]
+        gemm(hidden[lo:hi], weight, chunk, False, True, 1.0, 0.0)
+        for i in range(lo, hi):
+            row = chunk[i - lo]
+            picked = row[targets[i]]
+            lse, _ = softmax_in_place(row)
+            loss += weights[i] * (lse - picked)
+            for j in range(V):
+                row[j] *= weights[i]
+            row[targets[i]] -= weights[i]
+        gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0, 0.0)
+        gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0, 1.0)
+    return loss
