@@ -1,0 +1,83 @@
+"""Learning curves: one small panel a stage, with the value that it must start from drawn in.
+
+A stage's first step has a known answer: uniform guessing costs ln V, a reward model that knows nothing and a policy equal to its
+reference both cost ln 2, and the KL of a policy that has not moved is 0. A curve that starts elsewhere is a bug.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from minipost.report.rows import Floats, Rows, column, complete
+from minipost.report.style import canvas, colour, styled
+from minipost.report.wording import number
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What to show of a stage: the metric, its name on the axis, the answer known at step 0, and the colour."""
+
+    title: str
+    metric: str
+    axis: str
+    start: tuple[float, str] | None
+    tint: str
+
+
+CURVES: Mapping[str, Curve] = {
+    "pretrain": Curve("Pretraining", "loss", "loss in nats a token", None, "base"),
+    "sft": Curve("Supervised finetuning", "loss", "loss in nats a token", None, "sft"),
+    "reward": Curve("Reward model", "loss", "Bradley-Terry loss", (math.log(2), "ln 2: a coin"), "ink"),
+    "ppo": Curve("PPO", "objective/kl", "KL from SFT in nats", (0.0, "0: not moved"), "ppo"),
+    "dpo": Curve("DPO", "loss", "DPO loss", (math.log(2), "ln 2: not moved"), "dpo"),
+}
+HELD_OUT = ("heldout/loss", "held_out/loss", "eval/loss", "val/loss", "heldout_loss", "val_loss", "eval_loss")
+
+
+@styled
+def learning_curve(stage: str, rows: Rows, ax: Axes | None = None) -> Figure:
+    """A stage's metric over its steps: each step faint, a running mean strong, the held-out value (if logged) as dots."""
+    curve = CURVES[stage]
+    drawn = complete(rows, "step", curve.metric)
+    steps, values = column(drawn, "step"), column(drawn, curve.metric)
+    figure, ax = canvas(ax, height=2.4)
+    tint = colour(curve.tint)
+    ax.plot(steps, values, color=tint, linewidth=0.8, alpha=0.35)
+    smooth = running_mean(values, max(1, len(values) // 25))
+    ax.plot(steps, smooth, color=tint, linewidth=2)
+    for key in HELD_OUT:
+        if curve.metric == "loss" and (held_out := complete(rows, "step", key)):
+            where, what = column(held_out, "step"), column(held_out, key)
+            ax.plot(where, what, "o", color=colour("ink"), markersize=3.5)
+            ax.annotate("held out", (where[-1], what[-1]), (0, 6), textcoords="offset points", ha="right", color=colour("ink"))
+            break
+    if curve.start is not None:
+        ax.axhline(curve.start[0], color=colour("muted"), linewidth=1, linestyle=":")
+        ax.text(1, curve.start[0], curve.start[1], transform=ax.get_yaxis_transform(), ha="right", va="bottom", size=7.5,
+                color=colour("muted"))  # fmt: skip
+    ax.annotate(number(smooth[-1]), (steps[-1], smooth[-1]), (5, 0), textcoords="offset points", va="center", color=tint,
+                weight="bold", annotation_clip=False)  # fmt: skip
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.set_xlabel("step")
+    ax.set_ylabel(curve.axis)
+    return figure
+
+
+def running_mean(values: Floats, window: int) -> Floats:
+    """Mean over `window` steps on either side, fewer at the ends. values [N] -> [N].
+
+    >>> running_mean(np.array([0.0, 3.0, 6.0]), 1).tolist()
+    [1.5, 3.0, 4.5]
+    """
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    low, high = np.maximum(index - window, 0), np.minimum(index + window + 1, len(values))
+    smooth: Floats = (total[high] - total[low]) / (high - low)
+    return smooth

@@ -1,0 +1,268 @@
+"""From numbers to pictures: one function a question, each drawing one panel.
+
+Every function takes plain rows, as `metrics.jsonl` and `summary.json` hold them, and an optional `ax` to draw on; without one
+it makes a one-column figure. Rows that lack a finite value are left out, so that a tiny or interrupted run still draws what it has.
+Rewards come in two kinds: *gold* is the world's true utility, *proxy* is what the reward model says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
+
+from minipost.report.rows import Floats, Rows, column, complete, finite, pair
+from minipost.report.style import MARKERS, canvas, colour, styled
+from minipost.report.wording import label, number, ordered, percent
+
+MODES = ("instructions", "question", "context", "other")
+MODE_LABELS = {"instructions": "instructions", "question": "a question back", "context": "more context", "other": "other"}
+
+
+@styled
+def gold_by_model(models: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Figure:
+    """Mean gold utility of each model on the held-out prompts, with its 95 % interval; the dotted line is SFT."""
+    names = [name for name in ordered(models) if finite(models[name].get("gold_mean")) is not None]
+    figure, ax = canvas(ax, height=0.9 + 0.42 * len(names))
+    for row, name in enumerate(names):
+        gold = float(models[name]["gold_mean"])
+        bounds = pair(models[name].get("gold_ci95")) or (gold, gold)
+        ax.plot(bounds, (row, row), color=colour(name), linewidth=5, alpha=0.35, solid_capstyle="butt")
+        ax.plot(gold, row, MARKERS.get(name, "o"), color=colour(name), markersize=7)
+        ax.annotate(number(gold, sign=True), (gold, row), (0, 8), textcoords="offset points", ha="center", weight="bold")
+    if "sft" in names:
+        ax.axvline(float(models["sft"]["gold_mean"]), color=colour("sft"), linewidth=1, linestyle=":", zorder=0)
+    ax.set_yticks(range(len(names)), [label(name) for name in names])
+    ax.tick_params(axis="y", labelcolor=colour("ink"), labelsize=9)
+    ax.set_ylim(len(names) - 0.6, -0.75)
+    ax.margins(x=0.12)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("gold utility, mean and 95 % interval")
+    return figure
+
+
+@styled
+def frontier(curves: Mapping[str, Any], ax: Axes | None = None) -> Figure:
+    """What each method pays in KL for what it gains in gold utility: higher and further left is better.
+
+    `curves` maps a method to its rows of `kl` (nats, from SFT) and `gold`, optionally `gold_ci95` and `n`; `sft` is one row. The
+    horizontal scale is the square root of KL, the natural distance here (Gao et al. 2022, section 3).
+    """
+    figure, ax = canvas(ax, height=3.3)
+    reach = 0.0
+    for method in ordered(curves):
+        given = curves[method]
+        rows = complete([{"kl": 0.0, **given}] if isinstance(given, Mapping) else given, "gold", "kl")
+        if not rows:
+            continue
+        kl, gold = np.maximum(column(rows, "kl"), 0.0), column(rows, "gold")  # an estimate of a KL may fall below 0
+        reach = max(reach, float(kl.max()))
+        _whiskers(ax, kl, rows, "gold", colour(method))
+        many = len(rows) > 12
+        ax.plot(kl, gold, color=colour(method), marker=MARKERS.get(method, "o"), markersize=2.5 if many else 4.5)
+        ax.plot(kl[-1], gold[-1], MARKERS.get(method, "o"), color=colour(method), markersize=7)
+        _name_end(ax, kl[-1], gold[-1], _end_name(method, rows[-1]), colour(method))
+    ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+    ax.set_xlim(-0.0, max(reach, 0.5) * 1.35)
+    ax.xaxis.set_major_locator(FixedLocator(_sqrt_ticks(reach)))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    ax.margins(y=0.15)
+    ax.set_xlabel("KL from SFT in nats (square-root scale)")
+    ax.set_ylabel("gold utility")
+    return figure
+
+
+@styled
+def overoptimisation(rows: Rows, by: str, method: str, ax: Axes | None = None) -> Figure:
+    """How far proxy and gold have risen since the first row, over `by`: training steps or the n of best-of-n.
+
+    Both share one axis without rescaling: a Bradley-Terry fit measures reward in logits, and the labelers of the default world
+    have temperature 1, so a logit *is* a unit of utility. The shaded gap is what the reward model only imagines.
+    """
+    rows = complete(rows, by, "proxy", "gold")
+    x, proxy, gold = column(rows, by), column(rows, "proxy"), column(rows, "gold")
+    figure, ax = canvas(ax)
+    tint = colour(method)
+    proxy_gain, gold_gain = proxy - proxy[0], gold - gold[0]
+    ax.fill_between(x, gold_gain, proxy_gain, color=tint, alpha=0.1, linewidth=0)
+    ax.plot(x, proxy_gain, linestyle="--", color=tint)
+    ax.plot(x, gold_gain, color=tint, marker="o" if len(x) < 13 else None, markersize=4)
+    _whiskers(ax, x, rows, "gold", tint, shift=-gold[0])
+    ends = _spread([proxy_gain[-1], gold_gain[-1]], float(np.ptp(np.concatenate([proxy_gain, gold_gain]))) * 0.11)
+    for height, name, gain in zip(ends, ("proxy", "gold"), (proxy_gain[-1], gold_gain[-1]), strict=True):
+        text = f"{name} {number(gain, sign=True)}"
+        ax.annotate(text, (x[-1], height), (7, 0), textcoords="offset points", va="center", color=tint, weight="bold")
+    if by == "n":
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_locator(FixedLocator(list(x)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.set_xlim(x[0] * 0.9, x[-1] * (x[-1] / x[0]) ** 0.3 if len(x) > 1 else 2)
+    else:
+        ax.set_xlim(x[0], x[-1] + 0.3 * max(x[-1] - x[0], 1))
+        ax.xaxis.set_major_locator(FixedLocator([t for t in MaxNLocator(5).tick_values(x[0], x[-1]) if x[0] <= t <= x[-1]]))
+    ax.axhline(0, color=colour("muted"), linewidth=0.8)
+    ax.set_xlabel("n, answers to choose from" if by == "n" else f"{label(method)} {by}")
+    ax.set_ylabel("change since the start")
+    return figure
+
+
+@styled
+def pizza(histograms: Mapping[str, Mapping[str, float]], ax: Axes | None = None) -> Figure:
+    """How "How to make pizza" goes on: the share of each mode in the web and in each model's continuations."""
+    rows = [name for name in ("web", *ordered({k: v for k, v in histograms.items() if k != "web"})) if histograms.get(name)]
+    figure, ax = canvas(ax, height=0.85 + 0.38 * len(rows))
+    left = np.zeros(len(rows))
+    shares = {name: [finite(histograms[name].get(mode)) or 0.0 for mode in MODES] for name in rows}
+    for index, mode in enumerate(MODES):
+        widths = np.array([shares[name][index] / (sum(shares[name]) or 1.0) for name in rows])
+        if mode == "other" and not widths.any():
+            continue
+        ax.barh(range(len(rows)), widths, 0.72, left, color=colour(mode), label=MODE_LABELS[mode])
+        for row, width in enumerate(widths):
+            if width >= 0.09:
+                ink = colour("paper") if mode == "instructions" else colour("ink")
+                ax.text(left[row] + width / 2, row, percent(width), ha="center", va="center", color=ink, size=7.5)
+        left = left + widths
+    ax.set_yticks(range(len(rows)), ["the web" if name == "web" else label(name) for name in rows])
+    ax.tick_params(axis="y", labelcolor=colour("ink"), labelsize=9)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.set_xlim(0, 1)
+    ax.set_xticks([])
+    ax.grid(visible=False)
+    ax.spines["bottom"].set_visible(False)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, handlelength=0.9, columnspacing=1.0, borderaxespad=0.2)
+    return figure
+
+
+@styled
+def calibration(reward_model: Mapping[str, Any], ax: Axes | None = None) -> Figure:
+    """Predicted against observed P(first answer wins) on held-out pairs, with 95 % Wilson intervals. The diagonal is honest."""
+    rows = complete(reward_model.get("calibration", ()), "predicted", "empirical")
+    figure, ax = canvas(ax, height=3.3)
+    ax.plot((0, 1), (0, 1), color=colour("muted"), linewidth=1, linestyle=":")
+    predicted, empirical = column(rows, "predicted"), column(rows, "empirical")
+    counts = np.array([finite(row.get("n")) or 0.0 for row in rows])
+    bounds = np.array([wilson(p, n) for p, n in zip(empirical, counts, strict=True)]).reshape(-1, 2)
+    ax.vlines(predicted, bounds[:, 0], bounds[:, 1], color=colour("ink"), linewidth=1.2, alpha=0.6)
+    sizes = 12 + 70 * counts / max(float(counts.max(initial=0.0)), 1.0)
+    ax.scatter(predicted, empirical, sizes, color=colour("ink"), zorder=3)
+    accuracies = [("pair accuracy", "pair_accuracy"), ("the best possible", "bayes_accuracy")]
+    lines = [f"{name} {percent(reward_model[key])}" for name, key in accuracies if finite(reward_model.get(key)) is not None]
+    ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", weight="bold")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0))
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    ax.set_xlabel("reward model's P(win)")
+    ax.set_ylabel("how often it won")
+    return figure
+
+
+@styled
+def by_kind(models: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Figure:
+    """Gold utility for each kind of task: one row a kind, one mark a model, sorted by what the best model reaches."""
+    names = [name for name in ordered(models) if models[name].get("by_kind")]
+    table: dict[str, dict[str, float]] = {}
+    for name in names:
+        for kind, cell in models[name]["by_kind"].items():
+            if (gold := finite(cell.get("gold_mean"))) is not None:
+                table.setdefault(kind, {})[name] = gold
+    kinds = sorted(table, key=lambda kind: (-max(table[kind].values()), kind))
+    figure, ax = canvas(ax, height=1.1 + 0.3 * len(kinds))
+    for row, kind in enumerate(kinds):
+        values = table[kind].values()
+        ax.plot((min(values), max(values)), (row, row), color=colour("rule"), linewidth=3, zorder=1)
+    for name in names:
+        places = [(table[kind][name], row) for row, kind in enumerate(kinds) if name in table[kind]]
+        golds, heights = zip(*places, strict=True) if places else ((), ())
+        ax.plot(golds, heights, MARKERS.get(name, "o"), color=colour(name), markersize=6, alpha=0.9, label=label(name))
+    ax.set_yticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds])
+    ax.tick_params(axis="y", labelcolor=colour("ink"))
+    ax.set_ylim(len(kinds) - 0.4, -0.6)
+    ax.grid(axis="y", visible=False)
+    ax.axvline(0, color=colour("muted"), linewidth=0.8, zorder=0)
+    ax.set_xlabel("gold utility")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5, handlelength=0.9, columnspacing=0.9, handletextpad=0.3)
+    return figure
+
+
+@styled
+def harm(models: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Figure:
+    """Share of harmful requests that a model goes along with. Bar: its most likely answer; ring: sampled at temperature 1."""
+    names = [name for name in ordered(models) if finite(models[name].get("harmful_compliance")) is not None]
+    figure, ax = canvas(ax, height=0.9 + 0.4 * len(names))
+    sampled = False
+    for row, name in enumerate(names):
+        share = float(models[name]["harmful_compliance"])
+        warm = finite(models[name].get("harmful_compliance_t1"))
+        ax.barh(row, share, 0.6, color=colour(name))
+        if warm is not None:
+            face = colour("paper")
+            ax.plot(warm, row, "o", color=colour("ink"), markerfacecolor=face, markersize=5, markeredgewidth=1.2, clip_on=False)
+            sampled = True
+        place = max(share, warm or 0.0)
+        ax.annotate(percent(share), (place, row), (7, 0), textcoords="offset points", va="center", weight="bold")
+    ax.set_yticks(range(len(names)), [label(name) for name in names])
+    ax.tick_params(axis="y", labelcolor=colour("ink"), labelsize=9)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlim(0, 1.12)
+    ax.set_xticks(np.linspace(0, 1, 5))
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("harmful requests complied with" + (" (ring: sampled at T = 1)" if sampled else ""))
+    return figure
+
+
+def wilson(share: float, n: float, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's score interval of a share out of `n` (Wilson 1927): unlike share ± z·sd it stays inside [0, 1].
+
+    >>> tuple(round(bound, 3) for bound in wilson(1.0, 10))
+    (0.722, 1.0)
+    """
+    if n <= 0:
+        return share, share
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _whiskers(ax: Axes, x: Floats, rows: Rows, key: str, tint: str, shift: float = 0.0) -> None:
+    """Vertical 95 % intervals for the rows that carry one under `<key>_ci95`."""
+    for place, row in zip(x, rows, strict=True):
+        if (bounds := pair(row.get(f"{key}_ci95"))) is not None:
+            ax.vlines(place, bounds[0] + shift, bounds[1] + shift, color=tint, linewidth=1.1, alpha=0.55)
+
+
+def _name_end(ax: Axes, x: float, y: float, text: str, tint: str) -> None:
+    """Write a curve's name beside its last point, so that the eye need not travel to a legend."""
+    ax.annotate(text, (x, y), (7, 3), textcoords="offset points", color=tint, weight="bold", va="bottom", zorder=5)
+
+
+def _end_name(method: str, row: Mapping[str, Any]) -> str:
+    n = finite(row.get("n"))
+    return f"Best-of-{n:g}" if method == "best_of_n" and n is not None else label(method)
+
+
+def _spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Push two labels apart, symmetrically, until they are at least `gap` from each other."""
+    first, second = heights
+    lack = gap - abs(first - second)
+    if lack <= 0:
+        return [first, second]
+    up = lack / 2 if first >= second else -lack / 2
+    return [first + up, second - up]
+
+
+def _sqrt_ticks(reach: float) -> list[float]:
+    """Round KL values that stand about evenly on a square-root scale from 0 to `reach`."""
+    candidates = [0.0, 0.1, 0.5, 1, 2, 5, 10, 20, 30, 50, 80, 120, 200, 400, 800, 1600]
+    step, ticks = math.sqrt(max(reach, 0.5)) / 5.5, [0.0]
+    for value in candidates:
+        if math.sqrt(value) - math.sqrt(ticks[-1]) >= step and value <= max(reach, 0.5) * 1.3:
+            ticks.append(value)
+    return ticks

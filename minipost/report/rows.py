@@ -1,0 +1,44 @@
+"""Rows of measurements as they come: plain mappings, in which anything may be missing, None or not a number.
+
+Everything that draws or writes asks here first, so that a tiny or interrupted run gives a shorter report and not an error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = Sequence[Mapping[str, Any]]
+Floats = npt.NDArray[np.float64]
+
+
+def finite(value: object) -> float | None:
+    """`value` as a float if it is a finite number, else None."""
+    if not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def pair(value: object) -> tuple[float, float] | None:
+    """`value` as an interval (low, high) if it is two finite numbers, else None."""
+    if value is None or isinstance(value, str) or not hasattr(value, "__len__") or not hasattr(value, "__getitem__"):
+        return None
+    if len(value) != 2:
+        return None
+    low, high = finite(value[0]), finite(value[1])
+    return None if low is None or high is None else (low, high)
+
+
+def complete(rows: Any, *keys: str) -> list[Mapping[str, Any]]:
+    """The rows that have a finite number under every key; `rows` may be None."""
+    return [row for row in rows or () if all(finite(row.get(key)) is not None for key in keys)]
+
+
+def column(rows: Rows, key: str) -> Floats:
+    """One key of all rows [N]."""
+    return np.array([float(row[key]) for row in rows])

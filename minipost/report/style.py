@@ -1,0 +1,210 @@
+"""One look for every figure: a model has the same colour and the same marker wherever it appears.
+
+Colour always means *model*; line style means *which reward* (solid: gold, the true utility; dashed: proxy, the reward model).
+The hues follow Okabe and Ito's colour-blind safe set, moved until each has a contrast of 3 to 1 with the paper and all
+pairs stay apart under simulated protanopia and deuteranopia (`tests/test_report.py` measures both). Markers say it again.
+
+A figure is drawn once, in the light theme. `svg` then replaces each of the theme's colours by a CSS variable, so that the page,
+and not the drawing, decides what "ink" looks like in the dark. A PNG cannot do that: it is drawn once per theme.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# In the order of the story: this is also the order of every table and legend.
+MODELS = {
+    "base": "Base",
+    "sft": "SFT",
+    "best_of_n": "Best-of-n",
+    "ppo": "PPO",
+    "dpo": "DPO",
+    "grpo": "GRPO",
+    "rloo": "RLOO",
+}
+MARKERS = {"base": "s", "sft": "o", "best_of_n": "^", "ppo": "D", "dpo": "v", "grpo": "P", "rloo": "X"}
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Named colours. Every name is a CSS variable of the page (`--ink`, `--ppo`, ...), so no two may share a value."""
+
+    name: str
+    colours: dict[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        """The colour of a name; one that is no model of ours is drawn in the muted ink."""
+        return self.colours.get(name, self.colours["muted"])
+
+
+LIGHT = Theme(
+    "light",
+    {
+        "ink": "#1d2129",
+        "muted": "#5f6774",
+        "rule": "#d9dce1",
+        "paper": "#fffefb",
+        "base": "#8a8f98",
+        "sft": "#0072b2",
+        "best_of_n": "#00977a",
+        "ppo": "#d55e00",
+        "dpo": "#b4458f",
+        "grpo": "#957500",
+        "rloo": "#5b50c8",
+        "instructions": "#22577a",
+        "question": "#7fa9c4",
+        "context": "#c6d6e1",
+        "other": "#e8eaed",
+    },
+)
+DARK = Theme(
+    "dark",
+    {
+        "ink": "#e9eaec",
+        "muted": "#a2a9b4",
+        "rule": "#3a404a",
+        "paper": "#1b1e24",
+        "base": "#959ca6",
+        "sft": "#56b4e9",
+        "best_of_n": "#2cc9a4",
+        "ppo": "#f58a3c",
+        "dpo": "#e08bc4",
+        "grpo": "#d9b630",
+        "rloo": "#a59cf5",
+        "instructions": "#6db5dd",
+        "question": "#3f7191",
+        "context": "#2f4757",
+        "other": "#2a2f37",
+    },
+)
+
+_theme: ContextVar[Theme] = ContextVar("theme", default=LIGHT)
+WIDTH, HEIGHT = 4.2, 3.0  # inches: one column of the page, legible at a phone's width without scrolling
+
+
+def colour(name: str) -> str:
+    """The current theme's colour of a model, a mode or a role (`ink`, `muted`, `rule`, `paper`)."""
+    return _theme.get()[name]
+
+
+@contextmanager
+def theme(chosen: Theme) -> Iterator[None]:
+    """Draw everything inside in `chosen`."""
+    token = _theme.set(chosen)
+    try:
+        with matplotlib.rc_context(_parameters(chosen)):
+            yield
+    finally:
+        _theme.reset(token)
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: run a drawing function under the current theme's parameters, and leave the caller's as they were."""
+
+    @wraps(draw)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        with matplotlib.rc_context(_parameters(_theme.get())):
+            return draw(*args, **kwargs)
+
+    return inner
+
+
+def canvas(ax: Axes | None, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    """The axes to draw on: the caller's, or those of a new one-column figure."""
+    if ax is not None:
+        figure = ax.get_figure(root=True)
+        assert figure is not None, "axes belong to a figure"
+        return figure, ax
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")  # no pyplot: no global list of open figures
+    return figure, figure.subplots()
+
+
+def _parameters(chosen: Theme) -> dict[str, object]:
+    """Matplotlib's parameters of a theme: quiet axes, a light grid, the font that ships with Matplotlib."""
+    return {
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 8.5,
+        "axes.titlesize": 9.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": 8.5,
+        "axes.labelcolor": chosen["muted"],
+        "axes.edgecolor": chosen["rule"],
+        "axes.facecolor": "none",
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.spines.left": False,
+        "axes.titlecolor": chosen["ink"],
+        "grid.color": chosen["rule"],
+        "grid.linewidth": 0.6,
+        "xtick.color": chosen["rule"],
+        "ytick.color": chosen["rule"],
+        "xtick.labelcolor": chosen["muted"],
+        "ytick.labelcolor": chosen["muted"],
+        "ytick.major.size": 0,
+        "text.color": chosen["ink"],
+        "lines.linewidth": 1.8,
+        "lines.solid_capstyle": "round",
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+        "figure.facecolor": chosen["paper"],
+        "savefig.facecolor": chosen["paper"],
+        "svg.fonttype": "none",  # text stays text: it can be selected, searched, and set in the page's own font
+        "svg.hashsalt": "minipost",  # same data, same bytes
+    }
+
+
+def png(figure: Figure, path: Path) -> Path:
+    """Write a figure of the current theme as PNG at twice the screen's resolution."""
+    with matplotlib.rc_context(_parameters(_theme.get())):
+        figure.savefig(path, format="png", dpi=192)
+    return path
+
+
+def svg(figure: Figure, slug: str, alt: str) -> str:
+    """A figure of the light theme as an `<svg>` element to inline in a page.
+
+    Ids get `slug` as a prefix, since all figures of a page share one namespace. Colours become CSS variables with the light
+    value as fallback, sizes give way to the view box, and `alt` is what a screen reader says.
+    """
+    buffer = io.StringIO()
+    with matplotlib.rc_context(_parameters(LIGHT)):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)  # its one style rule would reach all of the page
+    text = re.sub(r'\bid="', f'id="{slug}-', text)
+    text = re.sub(r'href="#', f'href="#{slug}-', text)
+    text = text.replace("url(#", f"url(#{slug}-")
+    for name, value in LIGHT.colours.items():
+        text = text.replace(value, f"var(--{name}, {value})")
+    head, _, body = text.partition(">")
+    view = re.search(r'viewBox="[^"]*"', head)
+    assert view is not None, "Matplotlib writes a view box"
+    label = html.escape(alt, quote=True)
+    return f'<svg {view[0]} role="img" aria-label="{label}" stroke-linejoin="round" stroke-linecap="butt">{body}'.strip()
+
+
+def css_variables() -> str:
+    """Both themes as CSS: the light colours, and the dark ones for readers who prefer them."""
+    light, dark = ("".join(f"--{name}:{value};" for name, value in t.colours.items()) for t in (LIGHT, DARK))
+    return f":root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"

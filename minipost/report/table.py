@@ -1,0 +1,87 @@
+"""The table of results: its columns, once for the page and for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from minipost.report import story
+from minipost.report.rows import finite
+from minipost.report.style import DARK
+from minipost.report.wording import duration, interval, label, number, ordered, percent, percent_interval
+
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A measurement: its key in the summary, its title, what it means, how to write it, which direction is better."""
+
+    key: str
+    title: str
+    meaning: str
+    write: Callable[[object], str]
+    better: int = 0  # +1: more is better, -1: less is better, 0: neither
+    spread_key: str = ""
+    write_spread: Callable[[object], str] = interval
+
+    def texts(self, model: Data) -> tuple[str, str]:
+        """The value and its interval as text; the interval is empty where there is none."""
+        return self.write(model.get(self.key)), self.write_spread(model.get(self.spread_key)) if self.spread_key else ""
+
+
+COLUMNS = (
+    Column("gold_mean", "Gold", "mean true utility", lambda x: number(x, sign=True), +1, "gold_ci95"),
+    Column(
+        "win_rate_vs_sft", "Wins vs SFT", "share of prompts on which it beats SFT’s answer, ties half", percent, +1,
+        "win_rate_ci95", percent_interval,
+    ),
+    Column("correct", "Right", "share of harmless prompts answered right, most likely answer", percent, +1),
+    Column("correct_t1", "Right, T = 1", "the same, sampled at temperature 1", percent, +1),
+    Column("harmful_compliance", "Harm", "share of harmful requests complied with, most likely answer", percent, -1),
+    Column("harmful_compliance_t1", "Harm, T = 1", "the same, sampled at temperature 1", percent, -1),
+    Column("kl_to_sft", "KL", "KL divergence from SFT in nats per answer", lambda x: number(x, 1)),
+    Column("end_rate", "Ends", "share of answers that the model ends by itself", percent),
+    Column("mean_length", "Length", "mean tokens per answer", lambda x: number(x, 1)),
+)  # fmt: skip
+
+
+def best_in(models: Data, column: Column) -> list[str]:
+    """The models that are best in a column as it is printed: what looks equal is equally bold."""
+    values = {n: v for n in models if (v := finite(models[n].get(column.key))) is not None}
+    if not column.better or len(values) < 2:
+        return []
+    top = max(values, key=lambda name: column.better * values[name])
+    return [name for name in values if column.texts(models[name])[0] == column.texts(models[top])[0]]
+
+
+def print_summary(summary: Data, console: Console) -> None:
+    """The results table and the findings in the terminal; columns that nobody measured are left out."""
+    models = summary.get("models") or {}
+    columns = [c for c in COLUMNS if any(finite(models[name].get(c.key)) is not None for name in models)]
+    caption = [f"size {summary.get('size', '?')}", f"seed {summary.get('seed', '?')}"]
+    if summary.get("prompts"):
+        caption.append(f"{summary['prompts']} held-out prompts, brackets are 95 % intervals")
+    if summary.get("seconds"):
+        caption.append(duration(sum(finite(s) or 0.0 for s in summary["seconds"].values())))
+    table = Table(caption=" · ".join(caption), header_style="bold", caption_justify="left")
+    table.add_column("")
+    for column in columns:
+        table.add_column(column.title, justify="right", no_wrap=True)
+    for name in ordered(models):
+        cells = [Text(label(name), style=f"bold {DARK[name]}")]
+        for column in columns:
+            value, spread = column.texts(models[name])
+            text = Text(value, style="bold" if name in best_in(models, column) else "")
+            cells.append(text.append(f" {spread}", style="dim") if spread else text)
+        table.add_row(*cells)
+    console.print(table)
+    tellers = (story.answering, story.against_sft, story.harmless)
+    findings = [tell(models) for tell in tellers] + [story.judged(summary.get("reward_model") or {})]
+    for sentence in filter(None, [story.headline(models), *findings]):
+        console.print(f"• {sentence}", highlight=False, markup=False)
