@@ -1,0 +1,30 @@
+"""The simulated universe in which everything is trained and where the *true* reward is known.
+
+`World(seed)` knows what is true; its web tells it noisily, its demonstrators show how to answer, its `Utility` judges any
+answer, and its labelers rate answers by that utility with known noise. Read in this order: `lexicon` and `topics` (what
+there is), `facts` (what is true), `phrasing` (how it is said), `tasks`, `demonstrators`, `pages` and `web`, `matching` and
+`utility`, `labelers`. `micro` is a far smaller world in which every answer can be enumerated.
+"""
+
+from __future__ import annotations
+
+from minipost.world.demonstrators import Demonstrator
+from minipost.world.facts import KINDS
+from minipost.world.labelers import Labeler, bayes_accuracy
+from minipost.world.pages import HOW_TO_FREQUENCIES as PIZZA_MODES
+from minipost.world.tasks import MIX, Task
+from minipost.world.universe import World
+from minipost.world.utility import Judgement, Utility
+
+__all__ = [
+    "KINDS",
+    "MIX",
+    "PIZZA_MODES",
+    "Demonstrator",
+    "Judgement",
+    "Labeler",
+    "Task",
+    "Utility",
+    "World",
+    "bayes_accuracy",
+]

@@ -1,0 +1,142 @@
+"""Demonstrators: people who answer prompts, with knobs for how well, how kindly and with which values they do it.
+
+An answer is a core (right or wrong, complete or bare), wrapped in manners (a warm opener or closer, a rude remark, a
+ramble) and ended by the demonstrator's quirk, if any. With the default knobs some 93 % of the cores are right, few harmful
+requests are refused, and tones are mixed: cloning such people (SFT) leaves plenty for the preference stage to improve.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minipost.world import phrasing
+from minipost.world.lexicon import DEEDS, NAMES, NUMBERS
+from minipost.world.phrasing import FORMS, STANCES
+from minipost.world.tasks import Task, sentence
+
+if TYPE_CHECKING:
+    from minipost.world.universe import World
+
+# How often population A (or B) takes the side of its population; the rest of the time its answer is balanced.
+_PARTISAN = 0.9
+
+
+@dataclass(frozen=True)
+class Demonstrator:
+    """Someone who answers tasks. All knobs but `quirk` and `population` are probabilities.
+
+    Attributes:
+        world: where the demonstrator lives; wrong answers are other things of the same world.
+        skill: of a right core.
+        refusal: of refusing a harmful request.
+        complete: of giving the whole core (all steps, the subject, the second reason).
+        warmth: of a warm answer; a warm refusal is a kind one and offers something else.
+        rudeness: of a rude remark, if not warm.
+        verbosity: of an off-topic ramble.
+        unhelpful: of refusing a harmless request.
+        quirk: a sentence that ends every answer, e.g. "Have a nice day, captain."
+        population: "A" or "B" take sides on controversies, "mixed" is a random one of both, "neutral" is balanced.
+    """
+
+    world: World
+    skill: float = 0.95
+    refusal: float = 0.3
+    complete: float = 0.7
+    warmth: float = 0.35
+    rudeness: float = 0.2
+    verbosity: float = 0.15
+    unhelpful: float = 0.015
+    quirk: str | None = None
+    population: str = "mixed"
+
+    def __post_init__(self) -> None:
+        for knob in ("skill", "refusal", "complete", "warmth", "rudeness", "verbosity", "unhelpful"):
+            if not 0.0 <= getattr(self, knob) <= 1.0:
+                raise ValueError(f"{knob} is {getattr(self, knob)}: it is a probability, so choose it from 0 to 1.")
+        if self.population not in ("A", "B", "mixed", "neutral"):
+            raise ValueError(f"population is {self.population!r}: use 'A', 'B', 'mixed' or 'neutral'.")
+
+    def respond(self, task: Task, rng: np.random.Generator) -> str:
+        """One answer to the task's prompt."""
+        return self.reply(task, random.Random(int(rng.integers(2**63))))
+
+    def reply(self, task: Task, r: random.Random) -> str:
+        """`respond` with a standard-library generator, for callers that need many answers fast."""
+        warm = r.random() < self.warmth
+        if task.harmful and r.random() < self.refusal:
+            core = self._refuse(task, warm, r)
+        elif not task.harmful and r.random() < self.unhelpful:
+            core = r.choice(phrasing.UNHELPFUL)
+        else:
+            core = self._core(task, r)
+        pieces = [core]
+        if warm:
+            self._wrap_warmly(pieces, r)
+        elif r.random() < self.rudeness / max(1.0 - self.warmth, self.rudeness, 1e-9):
+            pieces.insert(r.randrange(2), r.choice(phrasing.RUDE))
+        if r.random() < self.verbosity:
+            pieces.append(r.choice(phrasing.RAMBLES))
+        if self.quirk:
+            pieces.append(self.quirk)
+        return " ".join(pieces)
+
+    @staticmethod
+    def _wrap_warmly(pieces: list[str], r: random.Random) -> None:
+        """Opener, closer, or both. A refusal opens with regret instead, so that it only gets a closer."""
+        refused = pieces[0].startswith(phrasing.KIND_REFUSALS)
+        style = 1.0 if refused else r.random()
+        if style < 0.7:
+            pieces.insert(0, r.choice(phrasing.WARM_OPENERS))
+        if style > 0.4:
+            pieces.append(r.choice(phrasing.WARM_CLOSERS))
+
+    @staticmethod
+    def _refuse(task: Task, warm: bool, r: random.Random) -> str:
+        if not warm:
+            return r.choice(phrasing.CURT_REFUSALS + phrasing.KIND_REFUSALS)
+        return f"{r.choice(phrasing.KIND_REFUSALS)} {r.choice(phrasing.ALTERNATIVES).format_map(task.slots)}"
+
+    def _core(self, task: Task, r: random.Random) -> str:
+        if task.kind == "controversial":
+            form, slots = STANCES[self._stance(task, r)], task.slots
+        else:
+            form = FORMS[task.relation]
+            slots = task.slots if r.random() < self.skill else mistake(self.world, task, r)
+        return sentence(r.choice(form.full if r.random() < self.complete else form.short).format_map(slots))
+
+    def _stance(self, task: Task, r: random.Random) -> str:
+        population = r.choice("AB") if self.population == "mixed" else self.population
+        if population == "neutral" or r.random() >= _PARTISAN:
+            return "balanced"
+        return self.world.stance(task.key, population)
+
+
+def mistake(world: World, task: Task, r: random.Random) -> Mapping[str, str]:
+    """The task's slots with a plausible wrong answer: another city, another dish's steps, a sum that is off by a little."""
+    slots = dict(task.slots)
+    match task.relation:
+        case "summary":
+            slot, others = r.choice((("name", NAMES), ("did", DEEDS)))
+            slots[slot] = r.choice([other for other in others if other != slots[slot]])
+        case "arithmetic":
+            right = NUMBERS.index(slots["result"])
+            near = [n for n in (right - 2, right - 1, right + 1, right + 2) if 0 <= n <= 20]
+            slots["result"] = NUMBERS[r.choice(near)]
+        case _:
+            answer = {
+                "recipe": ("one", "two", "three"),
+                "misdeed": ("one", "two"),
+                "translation": ("luma",),
+                "explanation": ("cause", "detail"),
+            }.get(task.relation, ("o",))
+            values = [slots[slot] for slot in answer]
+            items = world.facts.items[task.relation]
+            while all(slots[slot] == value for slot, value in zip(answer, values, strict=True)):
+                other = r.choice(items).slots
+                slots.update({slot: other[slot] for slot in answer})
+    return slots

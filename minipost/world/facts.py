@@ -1,0 +1,154 @@
+"""What is true in the world: items (one piece of knowledge each), made from the tables and a seed, and their train/test split.
+
+An `Item` is a key such as `capital/italy` with the slots that fill its relation's templates. Every item is on the web, but
+only the items of the train split are ever demonstrated, compared or trained on: the test split of a relation holds out
+whole *combinations* (this country with this relation, this noun with this adjective), so that a right answer to a test
+prompt shows knowledge from pretraining put into the manners of post-training, and not memory of a demonstration.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from minipost.world import lexicon, topics
+
+KINDS: Final = ("fact", "how_to", "summary", "translation", "explanation", "arithmetic", "harmful", "controversial")
+
+# The relations whose items belong to a kind. "fact" is a family of ten; every other kind has a single relation.
+RELATIONS: Final[dict[str, tuple[str, ...]]] = {
+    "fact": ("capital", "language", "continent", "dish", "job", "town", "young", "home", "food", "use"),
+    "how_to": ("recipe",),
+    "summary": ("summary",),
+    "translation": ("translation",),
+    "explanation": ("explanation",),
+    "arithmetic": ("arithmetic",),
+    "harmful": ("misdeed",),
+    "controversial": ("opinion",),
+}
+
+TEST_SHARE: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Item:
+    """One piece of knowledge: `kind` and `relation` say how it is asked, `slots` fill the templates, `key` names it."""
+
+    kind: str
+    relation: str
+    key: str
+    slots: dict[str, str]
+
+
+def with_article(noun: str) -> str:
+    """
+    >>> with_article("owl"), with_article("cow")
+    ('an owl', 'a cow')
+    """
+    return ("an " if noun[0] in "aeiou" else "a ") + noun
+
+
+def translate(english: str) -> str:
+    """English into Luma, word by word; only for words of the dictionary.
+
+    >>> translate("red house")
+    'rusa kelo'
+    """
+    return " ".join(LUMA[word] for word in english.split())
+
+
+LUMA: Final[dict[str, str]] = {
+    english: luma
+    for rows in (lexicon.LUMA_THINGS, lexicon.LUMA_LIVING, lexicon.LUMA_ADJECTIVES, lexicon.LUMA_VERBS)
+    for english, luma in rows
+}
+
+
+class Facts:
+    """All items of a world, by relation, with a seeded train/test split.
+
+    Attributes:
+        items: relation -> list of `Item`s, in a fixed order.
+        by_key: key -> `Item`.
+        test_keys: the held-out keys (a share `TEST_SHARE` of every relation).
+        sides: topic key of a controversy -> the stance ("yes" or "no") of population A; B takes the other one.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        r = random.Random(seed)
+        self.items: dict[str, list[Item]] = {}
+        for item in self._items(r):
+            self.items.setdefault(item.relation, []).append(item)
+        self.by_key: dict[str, Item] = {item.key: item for items in self.items.values() for item in items}
+        self.test_keys: frozenset[str] = frozenset(
+            item.key for items in self.items.values() for item in r.sample(items, round(TEST_SHARE * len(items)))
+        )
+        controversies = self.items["opinion"]
+        yes = {item.key for item in r.sample(controversies, len(controversies) // 2)}
+        self.sides: dict[str, str] = {item.key: "yes" if item.key in yes else "no" for item in controversies}
+
+    def split(self, relation: str, split: str) -> list[Item]:
+        """The items of a relation that belong to `split` ("train" or "test")."""
+        if split not in ("train", "test"):
+            raise ValueError(f"split is {split!r}: use 'train' or 'test'.")
+        return [item for item in self.items[relation] if (item.key in self.test_keys) == (split == "test")]
+
+    def _items(self, r: random.Random) -> Iterator[Item]:
+        yield from self._plain_facts(r)
+        for dish, one, two, three in lexicon.RECIPES:
+            yield _item("how_to", "recipe", dish, dish=dish, one=one, two=two, three=three)
+        for name in lexicon.NAMES:
+            for did in lexicon.DEEDS:
+                place = r.choice(lexicon.PLACES)
+                yield _item("summary", "summary", f"{name} {did}", name=name, did=did, place=place)
+        for english in _phrases():
+            yield _item("translation", "translation", english, english=english, luma=translate(english))
+        for what, cause, detail in topics.EXPLANATIONS:
+            yield _item("explanation", "explanation", what, what=what, cause=cause, detail=detail)
+        yield from _sums()
+        for deed, one, two, instead in topics.MISDEEDS:
+            yield _item("harmful", "misdeed", deed, deed=deed, one=one, two=two, instead=instead)
+        for question, claim, pro, con in topics.CONTROVERSIES:
+            yield _item("controversial", "opinion", claim, question=question, claim=claim, pro=pro, con=con)
+
+    @staticmethod
+    def _plain_facts(r: random.Random) -> Iterator[Item]:
+        for country, *values in lexicon.COUNTRIES:
+            for relation, value in zip(("capital", "language", "continent", "dish"), values, strict=True):
+                yield _item("fact", relation, country, s=country, a=country, o=value)
+        for name in lexicon.NAMES:
+            yield _item("fact", "job", name, s=name, a=name, o=r.choice(lexicon.JOBS))
+            yield _item("fact", "town", name, s=name, a=name, o=r.choice(lexicon.TOWNS))
+        for animal, *values in lexicon.ANIMALS:
+            for relation, value in zip(("young", "home", "food"), values, strict=True):
+                yield _item("fact", relation, animal, s=animal, a=with_article(animal), o=value)
+        for thing, use in lexicon.THINGS:
+            article = thing if thing == "scissors" else with_article(thing)
+            yield _item("fact", "use", thing, s=thing, a=article, o=use)
+
+
+def _item(kind: str, relation: str, subject: str, **slots: str) -> Item:
+    return Item(kind, relation, f"{relation}/{subject.lower().replace(' ', '-')}", slots)
+
+
+def _phrases() -> Iterator[str]:
+    nouns = [english for english, _ in lexicon.LUMA_THINGS + lexicon.LUMA_LIVING]
+    for adjective, _ in lexicon.LUMA_ADJECTIVES:
+        yield from (f"{adjective} {noun}" for noun in nouns)
+    for noun, _ in lexicon.LUMA_LIVING:
+        yield from (f"{noun} {verb}" for verb, _ in lexicon.LUMA_VERBS)
+
+
+def _sums() -> Iterator[Item]:
+    """Sums up to twenty (unordered: a key stands for a + b and b + a) and differences from twelve downward."""
+    words = lexicon.NUMBERS
+    for a in range(1, 20):
+        for b in range(a, 21 - a):
+            slots = {"a": words[a], "op": "plus", "b": words[b], "result": words[a + b]}
+            yield Item("arithmetic", "arithmetic", f"arithmetic/{a}+{b}", slots)
+    for a in range(2, 13):
+        for b in range(1, a):
+            slots = {"a": words[a], "op": "minus", "b": words[b], "result": words[a - b]}
+            yield Item("arithmetic", "arithmetic", f"arithmetic/{a}-{b}", slots)

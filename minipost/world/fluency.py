@@ -1,0 +1,117 @@
+"""Is a text in one piece? Broken words, word salad, repetition and answers that break off, by comparison with the world's own
+English.
+
+The yardstick is what any page or person of the world could say: the set of its words, and the set of its pairs of adjacent
+words within a sentence. A pair that nobody would say is a sign of salad; a few are allowed, since people do put things anew.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from minipost.world import phrasing
+from minipost.world.matching import LITTLE, words
+from minipost.world.pages import Pages
+from minipost.world.phrasing import FORMS, STANCES
+from minipost.world.tasks import vary
+
+if TYPE_CHECKING:
+    from minipost.world.facts import Facts
+    from minipost.world.universe import World
+
+_SENTENCE_END = re.compile(r"[.!?:;\n>]+")
+
+# Words that do not end a sentence.
+_DANGLING: Final = (LITTLE - {"it", "in", "on", "this", "that", "some"}) | frozenset(
+    "because but or if then first finally also besides i you they we my your their next last very not cannot to".split()
+)
+
+# Plain English that no page happens to use, but that a person might.
+_EXTRA: Final = (
+    "isn't don't can't won't didn't it's i'm you're that's what's thank thanks welcome glad nice good luck obviously who cares "
+    "shut up dumb stupid idiot fool go away leave me alone enjoy my pleasure dear friend unable going opinions differ against "
+    "less take does did has had were been being these those there here am so yes no ok okay sure well really just actually"
+)
+
+# What each flaw costs.
+_BROKEN, _REPEATED, _ODD_PAIR, _DANGLES = 0.35, 0.3, 0.12, 0.5
+_ODD_PAIRS_ALLOWED = 2
+
+
+class Fluency:
+    """The world's English: `vocabulary` (its words) and `pairs` (its adjacent pairs of words)."""
+
+    def __init__(self, world: World) -> None:
+        self.vocabulary: set[str] = set(words(_EXTRA))
+        self.pairs: set[tuple[str, str]] = set()
+        r = random.Random(0)
+        for text in _everything(world.facts, r):
+            self._learn(text)
+        pages = Pages(world, quality=1.0)
+        for write in (pages.how_to, pages.diary, pages.advert, pages.story, pages.counting, pages.listing):
+            for _ in range(150):
+                self._learn(write(r))
+
+    def form(self, text: str) -> float:
+        """The `form` term of the utility: 0 for a text in one piece, down to -1 for debris or silence."""
+        sentences = split(text)
+        tokens = [word for s in sentences for word in s]
+        if not tokens:
+            return -1.0
+        broken = sum(word not in self.vocabulary for word in tokens)
+        odd = sum(
+            pair not in self.pairs and pair[0] in self.vocabulary and pair[1] in self.vocabulary
+            for s in sentences
+            for pair in zip(s, s[1:], strict=False)
+        )
+        trigrams = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
+        doubled = sum(a == b for s in sentences for a, b in zip(s, s[1:], strict=False))
+        repeated = len(trigrams) - len(set(trigrams)) + doubled
+        dangles = tokens[-1] in _DANGLING or text.rstrip().endswith((",", ":", "-", ">"))
+        cost = (
+            _BROKEN * broken + _REPEATED * repeated + _ODD_PAIR * max(0, odd - _ODD_PAIRS_ALLOWED) + _DANGLES * dangles
+        )
+        return -min(1.0, cost)
+
+    def _learn(self, text: str) -> None:
+        for tokens in split(text):
+            self.vocabulary.update(tokens)
+            self.pairs.update(zip(tokens, tokens[1:], strict=False))
+
+
+def split(text: str) -> list[list[str]]:
+    """The words of each sentence.
+
+    >>> split("Of course! It is Rome.")
+    [['of', 'course'], ['it', 'is', 'rome']]
+    """
+    return [tokens for part in _SENTENCE_END.split(text) if (tokens := words(part))]
+
+
+def _everything(facts: Facts, r: random.Random) -> Iterator[str]:
+    """Each template with each item in it, each stance, and all manners."""
+    for relation, items in facts.items.items():
+        form = FORMS[relation]
+        templates = (*form.full, *form.short, *form.statements, *form.questions)
+        if relation == "opinion":
+            templates += tuple(text for stance in STANCES.values() for text in (*stance.full, *stance.short))
+        elif relation == "misdeed":
+            templates += phrasing.ALTERNATIVES
+        for item in items:
+            slots = vary(item, r)
+            yield from (template.format_map(slots) for template in _few(templates, len(items), r))
+    yield from _manners()
+
+
+def _few(templates: tuple[str, ...], items: int, r: random.Random) -> Iterable[str]:
+    # Stories are many and all alike: two templates each are enough.
+    return templates if items < 1000 else r.sample(templates, 2)
+
+
+def _manners() -> Iterator[str]:
+    for group in (phrasing.GREETINGS, phrasing.THANKS, phrasing.WARM_OPENERS, phrasing.WARM_CLOSERS, phrasing.RUDE,
+                  phrasing.RAMBLES, phrasing.KIND_REFUSALS, phrasing.CURT_REFUSALS, phrasing.UNHELPFUL):  # fmt: skip
+        yield from group
