@@ -1,0 +1,71 @@
+"""The `minipost` command: finds the sub-command, and turns what goes wrong into one sentence.
+
+A command is a function `command(argv)` in the module that does the work. The table below names it as text, and it is
+imported when it is called: `minipost --help` must not wait for NumPy and Numba.
+
+Exit codes: 0 done, 1 a bug of ours (with its traceback), 2 something that the user can fix (one sentence, no
+traceback), 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from minipost import __version__
+from minipost.errors import UserError
+
+COMMANDS = {  # name: (module:function, what it does)
+    "tour": ("minipost.tour:command", "the whole pipeline in the simulated world, with a report at its end"),
+    "pretrain": ("minipost.stages.pretrain:command", "learn the language and the facts of a noisy web"),
+    "sft": ("minipost.stages.sft:command", "learn to converse from demonstrations"),
+    "reward": ("minipost.stages.reward:command", "learn a reward model from comparisons"),
+    "best-of-n": ("minipost.stages.best_of_n:command", "answer N times and keep what the reward model likes best"),
+    "ppo": ("minipost.stages.ppo:command", "raise the reward by reinforcement learning, near the SFT model"),
+    "dpo": ("minipost.stages.dpo:command", "learn from comparisons directly, without a reward model"),
+    "chat": ("minipost.chat:command", "talk with a trained model"),
+    "eval": ("minipost.evaluate:command", "measure a trained model"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `minipost ARGV` and return its exit code."""
+    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if name == "--version":
+        print(f"minipost {__version__}")
+        return 0
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        fix = f"did you mean {close[0]}?" if close else "see minipost --help."
+        print(f"minipost: error: There is no command {name!r}; {fix}", file=sys.stderr)
+        return 2
+    module, function = COMMANDS[name][0].split(":")
+    try:
+        return getattr(import_module(module), function)(rest) or 0
+    except UserError as error:
+        print(f"minipost {name}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        print(f"minipost {name}: {str(interrupt) or 'Stopped.'}", file=sys.stderr)
+        return 130
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: minipost COMMAND [OPTIONS]",
+            "",
+            "The whole post-training stack of a language model, from scratch, on a laptop's CPU.",
+            "",
+            *lines,
+            "",
+            "minipost COMMAND --help explains a command; minipost --version prints the version.",
+        ]
+    )

@@ -1,0 +1,146 @@
+"""The `minipost` command: fast help, one sentence for what a user can fix, and exit codes that scripts can trust."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import types
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import minipost
+from minipost import cli
+from minipost.config import parse
+from minipost.errors import UserError
+from minipost.runs import Interrupted, load_model
+
+
+def minipost_command(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "minipost", *argv], capture_output=True, text=True, timeout=60)
+
+
+@dataclass(frozen=True)
+class Config:
+    steps: int = 3  # number of updates
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """A module whose `command` stands in for the one of `minipost sft`."""
+    module = types.ModuleType("stage_of_the_test")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(cli.COMMANDS, "sft", (f"{module.__name__}:command", ""))
+    return module
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"]])
+def test_help_lists_every_command(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(argv) == 0
+    printed = capsys.readouterr().out
+    for name, (_, summary) in cli.COMMANDS.items():
+        assert f"  {name} " in printed
+        assert summary in printed
+    assert max(map(len, printed.splitlines())) <= 100
+
+
+def test_help_of_the_real_command_is_fast_and_imports_nothing_heavy() -> None:
+    start = time.perf_counter()
+    result = minipost_command("--help")
+    assert time.perf_counter() - start < 3  # 0.03 s on an idle machine; a heavy import would show below
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("usage: minipost COMMAND")
+    code = "import minipost.cli, sys; print(any(name in sys.modules for name in ('numpy', 'numba', 'rich', 'tyro')))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_version() -> None:
+    result = minipost_command("--version")
+    assert (result.returncode, result.stdout) == (0, f"minipost {minipost.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"), [("stf", "did you mean sft?"), ("--sft", "did you mean sft?"), ("zzz", "see minipost --help.")]
+)
+def test_an_unknown_command_gets_a_suggestion(name: str, fix: str) -> None:
+    result = minipost_command(name)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr == f"minipost: error: There is no command '{name}'; {fix}\n"
+
+
+def test_a_command_gets_the_rest_and_its_code_is_returned(stage: types.ModuleType) -> None:
+    seen: list[list[str]] = []
+    stage.command = seen.append  # type: ignore[attr-defined]
+    assert cli.main(["sft", "--steps", "3"]) == 0
+    stage.command = len  # type: ignore[attr-defined]
+    assert cli.main(["sft", "a", "b", "c"]) == 3
+    assert seen == [["--steps", "3"]]
+
+
+def test_what_the_user_can_fix_is_one_sentence(
+    stage: types.ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.command = lambda argv: load_model(tmp_path / "none")  # type: ignore[attr-defined]
+    assert cli.main(["sft"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("minipost sft: error: There is no model folder at")
+    assert len(error.splitlines()) == 1
+    assert issubclass(UserError, ValueError)
+
+
+def test_our_own_bugs_keep_their_traceback(stage: types.ModuleType) -> None:
+    stage.command = lambda argv: int("x")  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="invalid literal"):
+        cli.main(["sft"])
+
+
+@pytest.mark.parametrize(("error", "said"), [(KeyboardInterrupt(), "Stopped."), (Interrupted("Saved."), "Saved.")])
+def test_ctrl_c_is_130(
+    stage: types.ModuleType, error: BaseException, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(argv: list[str]) -> None:
+        raise error
+
+    stage.command = command  # type: ignore[attr-defined]
+    assert cli.main(["sft"]) == 130
+    assert capsys.readouterr().err == f"minipost sft: {said}\n"
+
+
+SCRIPT = """
+import sys
+from dataclasses import dataclass
+from minipost import cli
+from minipost.config import parse
+
+@dataclass
+class Config:
+    steps: int = 3  # number of updates
+
+cli.COMMANDS["sft"] = ("__main__:command", "")
+command = lambda argv: print(parse(Config, argv, "minipost sft", "Learn."))
+sys.exit(cli.main(["sft", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "said"),
+    [
+        (["--steps", "5"], 0, "Config(steps=5)"),
+        (["--stepz", "5"], 2, "Perhaps you meant"),
+        (["--config", "none.toml"], 2, "minipost sft: error: Cannot read the configuration none.toml"),
+        (["--help"], 0, "number of updates"),
+    ],
+)
+def test_a_stage_from_the_shell(tmp_path: Path, argv: list[str], code: int, said: str) -> None:
+    (tmp_path / "stage.py").write_text(SCRIPT)
+    result = subprocess.run([sys.executable, str(tmp_path / "stage.py"), *argv], capture_output=True, text=True)
+    assert result.returncode == code
+    assert said in (result.stderr if code else result.stdout)
+    assert "Traceback" not in result.stderr
+
+
+def test_flags_of_the_same_name_as_in_the_dataclass() -> None:
+    assert parse(Config, ["--steps", "4"], "minipost sft") == Config(4)
