@@ -1,0 +1,29 @@
+"""The model: a Llama-style decoder, what is read off it, its optimiser, and sampling."""
+
+from minipost.model.config import Array, ModelConfig, ModelError, Weights, count, init_weights, shapes, with_head
+from minipost.model.generation import Sampled, Sampling, generate
+from minipost.model.optimizer import AdamW, schedule
+from minipost.model.parallel import map_shards, threads, value_and_grad
+from minipost.model.transformer import hidden_states, logits, output_weight
+
+__all__ = [
+    "AdamW",
+    "Array",
+    "ModelConfig",
+    "ModelError",
+    "Sampled",
+    "Sampling",
+    "Weights",
+    "count",
+    "generate",
+    "hidden_states",
+    "init_weights",
+    "logits",
+    "map_shards",
+    "output_weight",
+    "schedule",
+    "shapes",
+    "threads",
+    "value_and_grad",
+    "with_head",
+]

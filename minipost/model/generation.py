@@ -1,0 +1,149 @@
+"""Sampling with a cache of keys and values, for many prompts of different lengths at once.
+
+All sequences start at position 0 and move in step. As long as its prompt lasts, a sequence is fed its next prompt token;
+after that, the token that it sampled last. A sequence that has sampled the end token drops out, and the matrix products
+shrink. Nothing is padded. Each sampled token's log-probability is recorded under the transform (temperature, top-k, top-p)
+that sampled it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minipost.kernels import decode
+from minipost.kernels import sample as sample_kernel
+from minipost.model.config import Array, ModelConfig, ModelError
+from minipost.model.parallel import map_shards, threads
+from minipost.model.transformer import output_weight, rotary_table, trunk
+
+GROUP = 64  # sequences that one thread moves at a time: enough for good matrix products, small enough for its cache
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is drawn: logits / temperature, then the top k, then the smallest set of probability >= top_p."""
+
+    temperature: float = 1.0  # 0 is greedy
+    top_k: int = 0  # 0 keeps all
+    top_p: float = 1.0  # 1 keeps all
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
+            raise ModelError(f"{self}: needs temperature >= 0, top_k >= 0 and 0 < top_p <= 1.")
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One response: its tokens (the end token included, if it came), their log-probabilities, and whether it ended.
+
+    `ended` is False if the response was cut off at the length limit; an end token is never forged.
+    """
+
+    tokens: list[int]
+    logps: Array
+    ended: bool
+
+
+def generate(
+    weights: Mapping[str, Array],
+    config: ModelConfig,
+    prompts: Sequence[Sequence[int]],
+    rng: np.random.Generator,
+    *,
+    end_id: int,
+    max_new_tokens: int,
+    sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
+    on_token: Callable[[int, int], None] | None = None,
+) -> list[Sampled]:
+    """One response for each prompt (token ids). A row's result depends on its prompt and on its own random numbers only.
+
+    `on_token(row, token)` is called as tokens come, for those who want to watch. Raises `ModelError` if a prompt and
+    `max_new_tokens` do not fit the context.
+    """
+    if not prompts or min(len(p) for p in prompts) < 1:
+        raise ModelError("generate needs at least one prompt, and a prompt at least one token.")
+    longest = max(len(p) for p in prompts)
+    if longest + max_new_tokens > config.context:
+        raise ModelError(
+            f"a prompt of {longest} tokens and {max_new_tokens} new ones do not fit the context of {config.context}: "
+            "shorten the prompt or lower the limit."
+        )
+    uniforms = rng.random((len(prompts), max_new_tokens))
+    size = min(GROUP, -(-len(prompts) // threads()))
+    groups = [range(lo, min(lo + size, len(prompts))) for lo in range(0, len(prompts), size)]
+
+    def run(group: range) -> list[Sampled]:
+        watch = None if on_token is None else lambda row, token: on_token(group[row], token)
+        mine = [prompts[i] for i in group]
+        return _generate_group(weights, config, mine, uniforms[group], end_id, sampling, watch)
+
+    return [sampled for part in map_shards(run, groups) for sampled in part]
+
+
+def _generate_group(
+    weights: Mapping[str, Array],
+    config: ModelConfig,
+    prompts: Sequence[Sequence[int]],
+    uniforms: Array,
+    end_id: int,
+    sampling: Sampling,
+    on_token: Callable[[int, int], None] | None,
+) -> list[Sampled]:
+    S, max_new = uniforms.shape
+    lengths = np.array([len(p) for p in prompts])
+    limit = int(lengths.max()) + max_new
+    sequences = np.zeros((S, limit), np.int64)
+    for i, p in enumerate(prompts):
+        sequences[i, : len(p)] = p
+    logps, stops, ended = np.zeros((S, limit)), lengths + max_new, np.zeros(S, bool)
+    cache = _Cache(weights, config, S, limit)
+    active = np.arange(S)
+    for t in range(limit - 1):
+        hidden = cache.step(active, sequences[active, t], t)  # [A, C], predicts column t + 1
+        free = lengths[active] <= t + 1  # past the prompt: the next token is sampled
+        if free.any():
+            rows = active[free]
+            logits = hidden[free] @ output_weight(weights).T
+            tokens, logp = np.empty(len(rows), np.int64), np.empty(len(rows))
+            u = uniforms[rows, t + 1 - lengths[rows]]
+            sample_kernel.sample(logits, u, sampling.temperature, sampling.top_k, sampling.top_p, tokens, logp)
+            sequences[rows, t + 1], logps[rows, t + 1] = tokens, logp
+            if on_token is not None:
+                for row, token in zip(rows, tokens, strict=True):
+                    on_token(int(row), int(token))
+            done = tokens == end_id
+            ended[rows[done]], stops[rows[done]] = True, t + 2
+            active = active[t + 2 < stops[active]]
+            if len(active) == 0:
+                break
+    spans = [slice(lengths[i], stops[i]) for i in range(S)]
+    return [Sampled(sequences[i, s].tolist(), logps[i, s], bool(ended[i])) for i, s in enumerate(spans)]
+
+
+class _Cache:
+    """Keys and values of S sequences up to `limit` tokens, for every layer."""
+
+    def __init__(self, weights: Mapping[str, Array], config: ModelConfig, S: int, limit: int) -> None:
+        self.weights, self.config = weights, config
+        shape = (config.layers, S, config.kv_heads, limit, config.head_dim)
+        dtype = weights["norm"].dtype
+        self.keys, self.values = np.empty(shape, dtype), np.empty(shape, dtype)
+        self.cos, self.sin = rotary_table(config, dtype.str)
+
+    def step(self, slots: Array, tokens: Array, position: int) -> Array:
+        """Feed one token to each of the sequences `slots`: hidden states [len(slots), C]."""
+        positions = np.full(len(slots), position)
+
+        def attend(layer: int, qkv: Array) -> Array:
+            out = np.empty((len(slots), self.config.dim), qkv.dtype)
+            keys, values = self.keys[layer], self.values[layer]
+            decode.attend(qkv, slots, positions, keys, values, self.cos, self.sin, self.config.heads, out)
+            return out
+
+        hidden: Array = trunk(self.weights, self.config, tokens, attend)
+        return hidden
+
+

@@ -1,0 +1,68 @@
+"""Two cores, one gradient: each thread runs the whole step on its share of the batch.
+
+Sharding the batch instead of each matrix product keeps a core's data in its own cache and needs one meeting point a step.
+Kernels and NumPy's matrix products release Python's lock, so plain threads are enough. Shards are summed in order: the
+same seed and number of threads give the same bits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from minipost.autograd import Tensor
+from minipost.kernels.blas import set_blas_threads
+from minipost.model.config import Array
+
+S = TypeVar("S")
+Loss = Callable[[dict[str, Tensor], S], tuple[Tensor, dict[str, float]]]
+
+
+@lru_cache(maxsize=1)
+def threads() -> int:
+    """How many shards work at a time: MINIPOST_THREADS, else OMP_NUM_THREADS, else the cores, at most 8."""
+    asked = os.environ.get("MINIPOST_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(asked) if asked.isdigit() and int(asked) > 0 else min(cores, 8)
+
+
+def map_shards(function: Callable[[S], Any], shards: Sequence[S]) -> list[Any]:
+    """`[function(s) for s in shards]`, `threads()` at a time."""
+    set_blas_threads(1)
+    if len(shards) == 1 or threads() == 1:
+        return [function(shard) for shard in shards]
+    return list(_pool().map(function, shards))
+
+
+def value_and_grad(
+    loss: Loss[S], weights: Mapping[str, Array], shards: Sequence[S]
+) -> tuple[dict[str, float], dict[str, Array]]:
+    """(metrics, gradients), each the sum over the shards.
+
+    `loss(tensors, shard)` returns a scalar Tensor and a dict of metrics; both must already be divided by the *whole*
+    batch's counts, so that their sum over shards is the batch's mean (law P7). The loss joins the metrics as "loss".
+    """
+
+    def run(shard: S) -> tuple[dict[str, float], dict[str, Array | None]]:
+        tensors = {name: Tensor(w) for name, w in weights.items()}
+        value, metrics = loss(tensors, shard)
+        metrics = {"loss": value.item(), **metrics}
+        value.backward()
+        return metrics, {name: t.grad for name, t in tensors.items()}
+
+    results = map_shards(run, shards)
+    metrics, grads = results[0]
+    for more, more_grads in results[1:]:
+        metrics = {name: metrics[name] + more[name] for name in metrics}
+        for name, g in more_grads.items():
+            first = grads[name]
+            grads[name] = g if first is None else first if g is None else first + g
+    return metrics, {name: g for name, g in grads.items() if g is not None}
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads(), thread_name_prefix="minipost")

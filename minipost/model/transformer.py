@@ -1,0 +1,78 @@
+"""The decoder, read from top to bottom.
+
+    x = embedding[tokens]
+    for each layer:   x += W_o attend(W_qkv norm(x));   x += W_down swiglu(W_gate_up norm(x))
+    logits = norm(x) W_output^T
+
+The same lines serve training, scoring and generation: with Tensors as weights they record a tape, with arrays they only
+compute; and `attend` is either the kernel over whole rows or the one over a cache of past keys and values.
+N tokens in all, B rows of T, C channels, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from minipost.autograd import fused
+from minipost.kernels import rope
+from minipost.model.config import Array, ModelConfig, ModelError, Weights
+
+Attend = Callable[[int, Any], Any]  # (layer, qkv[N, (H + 2K) * D]) -> [N, H * D]
+
+
+def trunk(weights: Weights, config: ModelConfig, tokens: Array, attend: Attend) -> Any:
+    """tokens[N] -> hidden states[N, C], after the last norm."""
+    x = fused.embedding(weights["embedding"], tokens)  # [N, C]
+    for i in range(config.layers):
+        layer = f"layers.{i}."
+        h = fused.rms_norm(x, weights[layer + "attention_norm"], config.norm_eps)
+        mixed = attend(i, fused.linear(h, weights[layer + "qkv"]))  # [N, H * D]
+        x = x + fused.linear(mixed, weights[layer + "attention_out"])
+        h = fused.rms_norm(x, weights[layer + "mlp_norm"], config.norm_eps)
+        h = fused.swiglu(fused.linear(h, weights[layer + "gate_up"]))  # [N, F]
+        x = x + fused.linear(h, weights[layer + "mlp_down"])
+    return fused.rms_norm(x, weights["norm"], config.norm_eps)
+
+
+def hidden_states(
+    weights: Weights, config: ModelConfig, tokens: Array, positions: Array | None = None, start: Array | None = None
+) -> Any:
+    """tokens[B, T] -> [B * T, C].
+
+    `start[B, T]` is the first column that a token may see (default 0) and `positions[B, T]` its place in its document
+    (default column - start): together they are packing and padding, see `minipost.text.batching`.
+    """
+    B, T = tokens.shape
+    if T > config.context:
+        raise ModelError(f"rows of {T} tokens do not fit the model's context of {config.context}: shorten them.")
+    start = np.zeros((B, T), np.int64) if start is None else start
+    positions = np.arange(T) - start if positions is None else positions
+    cos, sin = rotary_table(config, weights["norm"].dtype.str)
+    layout = fused.Layout(positions.astype(np.int64), start.astype(np.int64), cos, sin)
+    return trunk(
+        weights,
+        config,
+        tokens.reshape(-1),
+        lambda layer, qkv: fused.attention(qkv, layout, config.heads, config.kv_heads),
+    )
+
+
+def output_weight(weights: Weights) -> Any:
+    """The matrix [V, C] that turns hidden states into logits."""
+    return weights["output"] if "output" in weights else weights["embedding"]
+
+
+def logits(weights: Weights, config: ModelConfig, tokens: Array, **where: Array) -> Any:
+    """tokens[B, T] -> [B, T, V]. For losses use `token_logps`, which never holds all of them."""
+    flat = fused.linear(hidden_states(weights, config, tokens, **where), output_weight(weights))
+    return flat.reshape(*tokens.shape, config.vocab_size)
+
+
+@lru_cache(maxsize=16)
+def rotary_table(config: ModelConfig, dtype: str) -> tuple[Array, Array]:
+    """cos and sin for every position of the context, [context, D/2] each."""
+    return rope.table(config.context, config.head_dim, config.rope_base, np.dtype(dtype))
