@@ -147,7 +147,7 @@ def test_P8_token_and_sequence_means_agree_on_equal_lengths(case):
 
 
 def test_P8_token_and_sequence_means_differ_on_unequal_lengths():
-    x, mask = np.array([[1.0, 1.0, 1.0], [4.0, 0.0, 0.0]]), np.array([[1, 1, 1], [1, 0, 0]])
+    x, mask = np.array([[1.0, 1.0, 1.0], [4.0, np.nan, np.inf]]), np.array([[1, 1, 1], [1, 0, 0]])
     assert aggregate(x, mask, "token") == 7 / 4
     assert aggregate(x, mask, "sequence") == 5 / 2
     assert aggregate(x, mask, "constant", length=10) == 7 / 20
