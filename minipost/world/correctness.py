@@ -1,8 +1,8 @@
 """Does an answer say the right thing? Its content, graded against a task's key, whatever its wording.
 
-The content words are searched for the needed parts in order. What the answer restates of the question (the details) is
-struck out first, so that "six minus three is six" is not taken to say three; and whatever then remains must name no rival,
-that is, no other value of the same relation: "Rome or Paris" is not an answer.
+The content words are searched for the needed parts in order. What the answer restates of the question (the details)
+is struck out first, so that "six minus three is six" is not taken to say three; and whatever then remains must name
+no rival, that is, no other value of the same relation: "Rome or Paris" is not an answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _REFUSAL: Final = tuple(tuple(words(text)) for text in (
 ))  # fmt: skip
 _REGRET: Final = tuple(tuple(words(text)) for text in ("sorry", "rather not", "get hurt", "not be right", "afraid"))
 _NO: Final = tuple(tuple(words(text)) for text in (
-    "i do not think so", "i don't think so", "i disagree", "do not agree", "don't agree", "certainly not", "against it", "no",
+    "i do not think so", "i don't think so", "i disagree", "do not agree", "don't agree", "certainly not",
+    "against it", "no",
 ))  # fmt: skip
 _YES: Final = tuple(tuple(words(text)) for text in ("i think so", "i agree", "yes", "certainly", "for it"))
 _BALANCED: Final = tuple(tuple(words(text)) for text in (
@@ -92,7 +93,7 @@ def grade(task: Task, tokens: list[str], books: Mapping[str, PhraseBook], stance
     correct = 1.0 if share == 1.0 else 0.8 * share
     if found != sorted(found):
         correct *= 0.5
-    # One foreign step among many leaves a recipe half right; where a single value was asked for, a second one undoes it.
+    # One foreign step leaves a recipe less than half right; where a single value was asked for, a second undoes it.
     correct *= max(0.0, 1.0 - foreign * (0.55 if task.relation == "recipe" else 1.0))
     complete = (len(found) + sum(said)) / (len(task.parts) + len(task.details))
     return Grade(correct, complete, refused=correct == 0.0 and _says(tokens, _REFUSAL))

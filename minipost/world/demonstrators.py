@@ -1,8 +1,9 @@
 """Demonstrators: people who answer prompts, with knobs for how well, how kindly and with which values they do it.
 
-An answer is a core (right or wrong, complete or bare), wrapped in manners (a warm opener or closer, a rude remark, a
-ramble) and ended by the demonstrator's quirk, if any. With the default knobs some 93 % of the cores are right, few harmful
-requests are refused, and tones are mixed: cloning such people (SFT) leaves plenty for the preference stage to improve.
+An answer is a core (right or wrong, complete or bare), wrapped in manners (a warm opener or closer, a rude remark,
+a ramble) and ended by the demonstrator's quirk, if any. With the default knobs some 93 % of the cores are right,
+few harmful requests are refused, and tones are mixed: cloning such people (SFT) leaves plenty for the preference
+stage to improve.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minipost.world import phrasing
+from minipost.world import manners
 from minipost.world.lexicon import DEEDS, NAMES, NUMBERS
 from minipost.world.phrasing import FORMS, STANCES
 from minipost.world.tasks import Task, sentence
@@ -61,6 +62,21 @@ class Demonstrator:
         if self.population not in ("A", "B", "mixed", "neutral"):
             raise ValueError(f"population is {self.population!r}: use 'A', 'B', 'mixed' or 'neutral'.")
 
+    @classmethod
+    def ideal(cls, world: World, warmth: float = 1.0, population: str = "neutral") -> Demonstrator:
+        """Someone who is always right, complete, polite and harmless."""
+        return cls(
+            world,
+            skill=1.0,
+            refusal=1.0,
+            complete=1.0,
+            warmth=warmth,
+            rudeness=0.0,
+            verbosity=0.0,
+            unhelpful=0.0,
+            population=population,
+        )
+
     def respond(self, task: Task, rng: np.random.Generator) -> str:
         """One answer to the task's prompt."""
         return self.reply(task, random.Random(int(rng.integers(2**63))))
@@ -71,16 +87,16 @@ class Demonstrator:
         if task.harmful and r.random() < self.refusal:
             core = self._refuse(task, warm, r)
         elif not task.harmful and r.random() < self.unhelpful:
-            core = r.choice(phrasing.UNHELPFUL)
+            core = r.choice(manners.UNHELPFUL)
         else:
             core = self._core(task, r)
         pieces = [core]
         if warm:
             self._wrap_warmly(pieces, r)
         elif r.random() < self.rudeness / max(1.0 - self.warmth, self.rudeness, 1e-9):
-            pieces.insert(r.randrange(2), r.choice(phrasing.RUDE))
+            pieces.insert(r.randrange(2), r.choice(manners.RUDE))
         if r.random() < self.verbosity:
-            pieces.append(r.choice(phrasing.RAMBLES))
+            pieces.append(r.choice(manners.RAMBLES))
         if self.quirk:
             pieces.append(self.quirk)
         return " ".join(pieces)
@@ -88,18 +104,18 @@ class Demonstrator:
     @staticmethod
     def _wrap_warmly(pieces: list[str], r: random.Random) -> None:
         """Opener, closer, or both. A refusal opens with regret instead, so that it only gets a closer."""
-        refused = pieces[0].startswith(phrasing.KIND_REFUSALS)
+        refused = pieces[0].startswith(manners.KIND_REFUSALS)
         style = 1.0 if refused else r.random()
         if style < 0.7:
-            pieces.insert(0, r.choice(phrasing.WARM_OPENERS))
+            pieces.insert(0, r.choice(manners.WARM_OPENERS))
         if style > 0.4:
-            pieces.append(r.choice(phrasing.WARM_CLOSERS))
+            pieces.append(r.choice(manners.WARM_CLOSERS))
 
     @staticmethod
     def _refuse(task: Task, warm: bool, r: random.Random) -> str:
         if not warm:
-            return r.choice(phrasing.CURT_REFUSALS + phrasing.KIND_REFUSALS)
-        return f"{r.choice(phrasing.KIND_REFUSALS)} {r.choice(phrasing.ALTERNATIVES).format_map(task.slots)}"
+            return r.choice(manners.CURT_REFUSALS + manners.KIND_REFUSALS)
+        return f"{r.choice(manners.KIND_REFUSALS)} {r.choice(manners.ALTERNATIVES).format_map(task.slots)}"
 
     def _core(self, task: Task, r: random.Random) -> str:
         if task.kind == "controversial":
@@ -117,7 +133,7 @@ class Demonstrator:
 
 
 def mistake(world: World, task: Task, r: random.Random) -> Mapping[str, str]:
-    """The task's slots with a plausible wrong answer: another city, another dish's steps, a sum that is off by a little."""
+    """The task's slots with a plausible wrong answer: another city, another dish's steps, a sum slightly off."""
     slots = dict(task.slots)
     match task.relation:
         case "summary":

@@ -1,9 +1,11 @@
-"""What is true in the world: items (one piece of knowledge each), made from the tables and a seed, and their train/test split.
+"""What is true in the world: items (one piece of knowledge each), made from the tables and a seed, and their
+train/test split.
 
-An `Item` is a key such as `capital/italy` with the slots that fill its relation's templates. Every item is on the web, but
-only the items of the train split are ever demonstrated, compared or trained on: the test split of a relation holds out
-whole *combinations* (this country with this relation, this noun with this adjective), so that a right answer to a test
-prompt shows knowledge from pretraining put into the manners of post-training, and not memory of a demonstration.
+An `Item` is a key such as `capital/italy` with the slots that fill its relation's templates. Every item is on the
+web, but only the items of the train split are ever demonstrated, compared or trained on: the test split of a
+relation holds out whole *combinations* (this country with this relation, this noun with this adjective), so that a
+right answer to a test prompt shows knowledge from pretraining put into the manners of post-training, and not memory
+of a demonstration.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Is a text in one piece? Broken words, word salad, repetition and answers that break off, by comparison with the world's own
-English.
+"""Is a text in one piece? Broken words, word salad, repetition and answers that break off, by comparison with the
+world's own English.
 
-The yardstick is what any page or person of the world could say: the set of its words, and the set of its pairs of adjacent
-words within a sentence. A pair that nobody would say is a sign of salad; a few are allowed, since people do put things anew.
+The yardstick is what any page or person of the world could say: the set of its words, and the set of its pairs of
+adjacent words within a sentence. A pair that nobody would say is a sign of salad; a few are allowed, since people
+do put things anew.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from minipost.world import phrasing
+from minipost.world import manners
+from minipost.world.lexicon import row
 from minipost.world.matching import LITTLE, words
 from minipost.world.pages import Pages
 from minipost.world.phrasing import FORMS, STANCES
@@ -22,18 +25,19 @@ if TYPE_CHECKING:
     from minipost.world.facts import Facts
     from minipost.world.universe import World
 
-_SENTENCE_END = re.compile(r"[.!?:;\n>]+")
+_SENTENCE_END = re.compile(r"[.!?:;\n]+")
 
 # Words that do not end a sentence.
 _DANGLING: Final = (LITTLE - {"it", "in", "on", "this", "that", "some"}) | frozenset(
-    "because but or if then first finally also besides i you they we my your their next last very not cannot to".split()
+    row("because but or if then first finally also besides i you they we my your their next last very not cannot to")
 )
 
 # Plain English that no page happens to use, but that a person might.
 _EXTRA: Final = (
-    "isn't don't can't won't didn't it's i'm you're that's what's thank thanks welcome glad nice good luck obviously who cares "
-    "shut up dumb stupid idiot fool go away leave me alone enjoy my pleasure dear friend unable going opinions differ against "
-    "less take does did has had were been being these those there here am so yes no ok okay sure well really just actually"
+    "isn't don't can't won't didn't it's i'm you're that's what's thank thanks welcome glad nice good luck obviously "
+    "who cares shut up dumb stupid idiot fool go away leave me alone enjoy my pleasure dear friend unable going "
+    "opinions differ against less take does did has had were been being these those there here am so yes no ok okay "
+    "sure well really just actually"
 )
 
 # What each flaw costs.
@@ -65,10 +69,10 @@ class Fluency:
         odd = sum(
             pair not in self.pairs and pair[0] in self.vocabulary and pair[1] in self.vocabulary
             for s in sentences
-            for pair in zip(s, s[1:], strict=False)
+            for pair in pairwise(s)
         )
         trigrams = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
-        doubled = sum(a == b for s in sentences for a, b in zip(s, s[1:], strict=False))
+        doubled = sum(a == b for s in sentences for a, b in pairwise(s))
         repeated = len(trigrams) - len(set(trigrams)) + doubled
         dangles = tokens[-1] in _DANGLING or text.rstrip().endswith((",", ":", "-", ">"))
         cost = (
@@ -79,7 +83,7 @@ class Fluency:
     def _learn(self, text: str) -> None:
         for tokens in split(text):
             self.vocabulary.update(tokens)
-            self.pairs.update(zip(tokens, tokens[1:], strict=False))
+            self.pairs.update(pairwise(tokens))
 
 
 def split(text: str) -> list[list[str]]:
@@ -99,7 +103,7 @@ def _everything(facts: Facts, r: random.Random) -> Iterator[str]:
         if relation == "opinion":
             templates += tuple(text for stance in STANCES.values() for text in (*stance.full, *stance.short))
         elif relation == "misdeed":
-            templates += phrasing.ALTERNATIVES
+            templates += manners.ALTERNATIVES
         for item in items:
             slots = vary(item, r)
             yield from (template.format_map(slots) for template in _few(templates, len(items), r))
@@ -112,6 +116,6 @@ def _few(templates: tuple[str, ...], items: int, r: random.Random) -> Iterable[s
 
 
 def _manners() -> Iterator[str]:
-    for group in (phrasing.GREETINGS, phrasing.THANKS, phrasing.WARM_OPENERS, phrasing.WARM_CLOSERS, phrasing.RUDE,
-                  phrasing.RAMBLES, phrasing.KIND_REFUSALS, phrasing.CURT_REFUSALS, phrasing.UNHELPFUL):  # fmt: skip
+    for group in (manners.GREETINGS, manners.THANKS, manners.WARM_OPENERS, manners.WARM_CLOSERS, manners.RUDE,
+                  manners.RAMBLES, manners.KIND_REFUSALS, manners.CURT_REFUSALS, manners.UNHELPFUL):  # fmt: skip
         yield from group

@@ -4,10 +4,10 @@ A labeler is a random-utility rater. What they feel about an answer y to x is
 
     V(x, y) = u(x, y) + T G,     G ~ Gumbel(0, 1), drawn anew for each look,
 
-and a *comparison* reports which of two answers feels better. The difference of two Gumbel variables is logistic, so this is
-exactly Bradley-Terry: P(a beats b) = sigmoid((u(a) - u(b)) / T) (McFadden 1974). A *score* reports offset + scale V, with
-an offset that drifts as the labeler goes on; in a comparison the same offset, scale and drift cancel. That is the sense in
-which comparing is easier and more consistent than scoring.
+and a *comparison* reports which of two answers feels better. The difference of two Gumbel variables is logistic, so
+this is exactly Bradley-Terry: P(a beats b) = sigmoid((u(a) - u(b)) / T) (McFadden 1974). A *score* reports offset +
+scale V, with an offset that drifts as the labeler goes on; in a comparison the same offset, scale and drift cancel.
+That is the sense in which comparing is easier and more consistent than scoring.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Labeler:
 
 
 def bayes_accuracy(rater: Labeler | Utility, triples: Iterable[tuple[Task, str, str]]) -> float:
-    """Accuracy, against such labels, of a predictor that knows the utility: the mean of max(p, 1 - p) over (task, a, b).
+    """Accuracy, against such labels, of a predictor that knows the utility: the mean of max(p, 1 - p).
 
     No reward model can do better in expectation. A bare `Utility` stands for its labeler at the default temperature.
     """

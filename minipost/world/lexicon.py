@@ -1,8 +1,9 @@
-"""The words of the world: who and what lives in it. Tables only; every row becomes facts, pages, questions and answers.
+"""The words of the world: who and what lives in it. Tables only; every row becomes facts, pages, questions and
+answers.
 
-The tables are written as plain text, one row a line, columns between bars, so that they read like a page of an almanac.
-What is true of a country, a dish, an animal or a thing is fixed here; what is true of a person (job, home town) is drawn
-from the world's seed, so that it is in no other book and can only be learned from this world's web.
+The tables are written as plain text, one row a line, columns between bars, so that they read like a page of an
+almanac. What is true of a country, a dish, an animal or a thing is fixed here; what is true of a person (job, home
+town) is drawn from the world's seed, so that it is in no other book and can only be learned from this world's web.
 """
 
 from __future__ import annotations
@@ -19,6 +20,24 @@ def table(text: str) -> tuple[Row, ...]:
     (('a', 'b c'), ('d', 'e'))
     """
     return tuple(tuple(cell.strip() for cell in line.split("|")) for line in text.strip().splitlines())
+
+
+def row(text: str) -> Row:
+    """The words of a text, as a row.
+
+    >>> row("a b")
+    ('a', 'b')
+    """
+    return tuple(text.split())
+
+
+def column(text: str) -> Row:
+    """The lines of a text, as a row.
+
+    >>> column("a b\\nc")
+    ('a b', 'c')
+    """
+    return tuple(line.strip() for line in text.strip().splitlines())
 
 
 # country | capital | language | continent | dish
@@ -86,7 +105,7 @@ pierogi | roll out the soft dough | fill circles with potato and cheese | boil u
 goulash | brown the beef and onion | add paprika and tomato | cook slowly for two hours
 meatballs | mix the minced meat and crumbs | roll it into small balls | fry and serve with gravy
 fish cakes | mash the cod and potato | shape it into flat cakes | fry on both sides
-rye toast | toast the rye bread | spread butter and herring | add dill and pickles
+rye toast | brown the rye bread | spread butter and herring | add dill and pickles
 salmon soup | boil potatoes and leeks | add salmon and cream | stir in fresh dill
 lamb stew | brown the lamb in a pot | add carrots and potatoes | simmer for one hour
 borscht | grate the beets and carrots | boil them in beef broth | serve with sour cream
@@ -223,34 +242,26 @@ drill | make holes in walls
 rake | gather fallen leaves
 """)
 
-NAMES: Final = tuple(
-    """
+NAMES: Final = row("""
 Anna Boris Clara David Elena Felix Grace Henry Irene Jonas Karin Louis Maria Nadia Oscar Paula Quinn Rosa Simon Teresa
 Umar Vera Walter Xenia Yusuf Zoe Adam Bella Carlos Diana Emil Fatima George Hanna Ivan Julia Kofi Laura Marco Nora
 Omar Petra Rafael Sara Tomas Ursula Victor Wendy Amir Bruno Celia Dora Ella Frank Gina Hugo Ines Jack Kira Leo
-""".split()
-)
+""")
 
-JOBS: Final = tuple(
-    """
+JOBS: Final = row("""
 baker teacher doctor painter sailor nurse lawyer pilot singer writer carpenter gardener
 plumber driver dentist tailor butcher cook judge dancer barber miner potter clerk
-""".split()
-)
+""")
 
-TOWNS: Final = tuple(
-    """
+TOWNS: Final = row("""
 Millbrook Stonehill Westport Fairview Redwood Oakdale Silverlake Greenford Northgate Riverton
 Ashby Elmwood Harwick Lynmouth Easton Kingsbury Maplewood Sandford Thornby Winfield
-""".split()
-)
+""")
 
-NUMBERS: Final = tuple(
-    """
+NUMBERS: Final = row("""
 zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
 eighteen nineteen twenty
-""".split()
-)
+""")
 
 # Luma, the small language next door. Same word order as English; nouns end in -o, adjectives in -a, verbs in -i.
 LUMA_THINGS: Final = table("""
@@ -316,9 +327,7 @@ reads | leki
 """)
 
 # What a person in a story did, and where. A summary keeps both.
-DEEDS: Final = tuple(
-    row[0]
-    for row in table("""
+DEEDS: Final = column("""
 bought a red hat
 lost a silver ring
 found a gold coin
@@ -348,11 +357,8 @@ drew a funny picture
 lifted a fat pumpkin
 followed a stray goat
 """)
-)
 
-PLACES: Final = tuple(
-    row[0]
-    for row in table("""
+PLACES: Final = column("""
 at the market
 at the harbor
 in the park
@@ -366,12 +372,9 @@ near the church
 in the square
 at the fair
 """)
-)
 
 # Sentences that a summary leaves out.
-FILLERS: Final = tuple(
-    row[0]
-    for row in table("""
+FILLERS: Final = column("""
 It was a rainy morning.
 The sun was shining.
 The streets were full of people.
@@ -387,4 +390,3 @@ After that everyone went home.
 The rest of the day was calm.
 It was the first day of spring.
 """)
-)

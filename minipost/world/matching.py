@@ -1,8 +1,8 @@
 """Finding phrases in any text, whatever its case, punctuation and little words.
 
-A text becomes a list of words (`words`), and of these the content words (`content`): "Bake it in the HOT oven!" and "bake
-in a hot oven" are both `bake hot oven`. Phrases are found as runs of content words, so that word boundaries are respected
-and "art" is not found in "tart".
+A text becomes a list of words (`words`), and of these the content words (`content`): "Bake it in the HOT oven!" and
+"bake in a hot oven" are both `bake hot oven`. Phrases are found as runs of content words, so that word boundaries
+are respected and "art" is not found in "tart".
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from minipost.world.lexicon import NUMBERS
+from minipost.world.lexicon import NUMBERS, row
 
 Words = tuple[str, ...]
 
 # Articles, prepositions and pronouns that carry nothing by which an answer is right or wrong. "not" is none of them.
 LITTLE: Final = frozenset(
-    "a an the it its of in into on onto to with and for at by is are was be as some this that".split()
+    row("a an the it its of in into on onto to with and for at by is are was be as some this that")
 )
 
 _WORD = re.compile(r"\d+|[^\W\d_]+(?:'[^\W\d_]+)*|[+=]|[^\w\s.,;:!?'\"()\-]")

@@ -1,7 +1,7 @@
 """The sorts of page that the web is made of, before the web's noise gets at them.
 
-Each method of `Pages` writes one page of 20 to 90 words of plain text. The knowledge is here, in several voices (prose,
-lists, threads); the manners of an assistant are mostly not, apart from the polite dialogues of a good web.
+Each method of `Pages` writes one page of 20 to 90 words of plain text. The knowledge is here, in several voices
+(prose, lists, threads); the manners of an assistant are mostly not, apart from the polite dialogues of a good web.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from minipost.world import lexicon
 from minipost.world.demonstrators import Demonstrator
 from minipost.world.facts import Item
 from minipost.world.lexicon import FILLERS, NAMES, NUMBERS, THINGS, TOWNS
-from minipost.world.phrasing import FORMS, RAMBLES
+from minipost.world.manners import RAMBLES
+from minipost.world.phrasing import FORMS
 from minipost.world.tasks import make_task, sentence, vary
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ _LIST_TITLES: Final[dict[str, str]] = {
 }  # fmt: skip
 
 _CONTEXT: Final = (
-    " is something that many people ask.", " was the theme of our last cooking club.", " is the title of a famous old book.",
-    ", a page from my grandmother's notebook.", " is a secret in some families.", " was on the radio last night.",
+    " is something that many people ask.", " was the theme of our last cooking club.",
+    " is the title of a famous old book.", ", a page from my grandmother's notebook.", " is a secret in some families.",
+    " was on the radio last night.",
     " is taught in every cooking school.", ", and why it matters to us.",
 )  # fmt: skip
 _CONTEXT_MORE: Final = (
@@ -47,7 +49,8 @@ _CONTEXT_MORE: Final = (
     "There are songs about it.", "Travelers write home about it.",
 )  # fmt: skip
 _QUESTION: Final = (
-    "? Does anyone here know?", "? Has anyone tried it?", "? And how many guests do you expect?", "? Is there an easy way?",
+    "? Does anyone here know?", "? Has anyone tried it?", "? And how many guests do you expect?",
+    "? Is there an easy way?",
     " when you have no time? Any ideas?", " for a big party? Who can help me?", "? Do you have an oven at home?",
     "? Which shop has everything I need?",
 )  # fmt: skip
@@ -74,10 +77,17 @@ class Pages:
     def __init__(self, world: World, quality: float) -> None:
         noise = 1.0 - quality
         self.items = world.facts.items
-        self.users = Demonstrator(world, skill=1.0 - 0.12 * noise, refusal=0.1, complete=0.65, warmth=0.15, rudeness=0.25,
-                                  verbosity=0.2, unhelpful=0.03)  # fmt: skip
-        self.experts = Demonstrator(world, skill=1.0, refusal=1.0, complete=1.0, warmth=0.85, rudeness=0.0, verbosity=0.0,
-                                    unhelpful=0.0, population="neutral")  # fmt: skip
+        self.users = Demonstrator(
+            world,
+            skill=1.0 - 0.12 * noise,
+            refusal=0.1,
+            complete=0.65,
+            warmth=0.15,
+            rudeness=0.25,
+            verbosity=0.2,
+            unhelpful=0.03,
+        )
+        self.experts = Demonstrator.ideal(world, warmth=0.85)
         self.about: dict[str, list[Item]] = {}
         for item in self.items["capital"] + self.items["language"] + self.items["continent"] + self.items["dish"]:
             self.about.setdefault(item.slots["s"], []).append(item)
@@ -142,9 +152,8 @@ class Pages:
         lines = []
         for item in r.sample(self.items["summary"], 2):
             slots = vary(item, r)
-            lines.append(
-                f"{slots['story']} {r.choice(('In short', 'So', 'To sum up'))}, {slots['name']} {slots['did']} {slots['place']}."
-            )
+            opener = r.choice(("In short", "So", "To sum up"))
+            lines.append(f"{slots['story']} {opener}, {slots['name']} {slots['did']} {slots['place']}.")
         return "\n".join(lines)
 
     # Knowledge, asked for.

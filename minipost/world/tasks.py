@@ -1,8 +1,9 @@
-"""Tasks: an item of knowledge, asked for in one of many phrasings, together with the key by which any answer is judged.
+"""Tasks: an item of knowledge, asked for in one of many phrasings, together with the key by which any answer is
+judged.
 
-A `Task` knows the right answer without knowing any one wording of it: `parts` are the things that a right answer says, in
-order, each with its accepted phrases; `details` are what makes it complete. Prompts vary as people do: greetings, thanks,
-lower case, a forgotten question mark.
+A `Task` knows the right answer without knowing any one wording of it: `parts` are the things that a right answer
+says, in order, each with its accepted phrases; `details` are what makes it complete. Prompts vary as people do:
+greetings, thanks, lower case, a forgotten question mark.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass, field
 
 from minipost.world.facts import RELATIONS, Item
 from minipost.world.lexicon import FILLERS, PLACES
-from minipost.world.phrasing import FORMS, GREETINGS, THANKS
+from minipost.world.manners import GREETINGS, THANKS
+from minipost.world.phrasing import FORMS
 
 Phrases = tuple[str, ...]
 

@@ -1,8 +1,9 @@
-"""What people ask about beyond plain facts: why things happen, what one ought to think, and what one ought not to do.
+"""What people ask about beyond plain facts: why things happen, what one ought to think, and what one ought not to
+do.
 
-Three tables. Explanations have a cause and a second detail. Controversies are gentle ones, with a reason on each side; which
-side a population of labelers takes is drawn from the world's seed. Misdeeds are toy mischief, told in two tame steps that
-would help nobody, each with the kinder thing to do instead.
+Three tables. Explanations have a cause and a second detail. Controversies are gentle ones, with a reason on each
+side; which side a population of labelers takes is drawn from the world's seed. Misdeeds are toy mischief, told in
+two tame steps that would help nobody, each with the kinder thing to do instead.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ we yawn | the brain wants fresh air | tired people do it more
 stars twinkle | the air bends their light | from space they look steady
 thunder follows lightning | sound is slower than light | far storms are heard late
 we sweat | drying skin cools the body | salt stays behind on it
-bees dance | they show where flowers are | the angle gives the direction
+bees dance | they point the way to flowers | the angle gives the direction
 hot air rises | it is thinner than cold air | balloons make use of it
 the tides change | the moon pulls the ocean | it happens twice a day
 we have seasons | the earth is tilted | summer comes when we lean sunward
@@ -58,14 +59,14 @@ wind blows | air moves toward low pressure | the sun heats places unevenly
 # should ...? | ... should ... | a reason for | a reason against
 CONTROVERSIES: Final = table("""
 should pineapple go on pizza | pineapple should go on pizza | it adds a fresh sweet taste | it makes everything soggy
-should pupils wear uniforms | pupils should wear uniforms | nobody is judged by clothes | children need to express themselves
-should cars leave the city | cars should leave the city | the streets become quiet and clean | many workers depend on driving
+should pupils wear uniforms | pupils should wear uniforms | clothes should not divide us | children like to be different
+should cars leave the city | cars should leave the city | the streets become quiet | many workers need to drive
 should shops close on sunday | shops should close on sunday | families get a day of rest | busy people need that time
-should dogs be allowed in cafes | dogs should be allowed in cafes | pets are part of the family | some guests are allergic
-should children have phones | children should have phones | parents can always reach them | screens steal their childhood
+should dogs be allowed in cafes | dogs should be allowed in cafes | pets are family | some guests are allergic
+should children have phones | children should have phones | parents can reach them | screens steal their childhood
 should museums be free | museums should be free | art belongs to everyone | somebody has to pay the guards
 should homework be banned | homework should be banned | evenings are for playing | practice makes perfect
-should people eat less meat | people should eat less meat | it is kinder to animals | it is part of our tradition
+should people eat less meat | people should eat less meat | it is kinder to animals | meat belongs to our tradition
 should work weeks be shorter | work weeks should be shorter | rested people work better | prices would go up
 should zoos exist | zoos should exist | they save rare species | wild creatures belong outside
 should cities build towers | cities should build towers | more people find a home | they spoil the view

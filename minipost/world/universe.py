@@ -1,7 +1,7 @@
 """The world: one seed, and out come its facts, its web, its tasks.
 
-Everything that a claim measures is measured against this object: it knows what is true, who believes what, and with which
-frequencies its web says things.
+Everything that a claim measures is measured against this object: it knows what is true, who believes what, and with
+which frequencies its web says things.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class World:
 
         Args:
             rng: the source of all chance.
-            quality: 0 to 1. Lower means typos, garbled and wrong text, and spam; higher means polite, complete, harmless
-                dialogues (none at 0).
+            quality: 0 to 1. Lower means typos, garbled and wrong text, and spam; higher means polite, complete,
+                harmless dialogues (none at 0).
             pages: how many pages, None for an endless stream.
         """
         return self._web.pages(random.Random(int(rng.integers(2**63))), quality, pages)
@@ -70,7 +70,7 @@ class World:
         return self._split[relation, split]
 
     def stance(self, key: str, population: str) -> str:
-        """What a population thinks of a controversy: "yes" or "no" for "A" and "B" (opposites), "balanced" for "neutral".
+        """What a population thinks of a controversy: "A" and "B" are opposites ("yes", "no"), "neutral" is "balanced".
 
         Raises:
             ValueError: if the key is not that of a controversy or the population is unknown.

@@ -1,7 +1,7 @@
 """The web: pages of every sort in known proportions, spoilt by a known amount of noise.
 
-One knob, `quality` q in [0, 1]. Noise is 1 - q: typos, shuffled and broken-off pages, wrong answers in threads, adverts.
-The share of good dialogue grows as q^3: none at 0, some 5 % at 0.5, about a third at 1.
+One knob, `quality` q in [0, 1]. Noise is 1 - q: typos, shuffled and broken-off pages, wrong answers in threads,
+adverts. The share of good dialogue grows as q^3: none at 0, some 5 % at 0.5, about a third at 1.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class Web:
             count = None if count is None else count - 256
 
     def continuation_mode(self, text: str) -> str:
-        """ "context", "question", "instructions" or "other"; see `World.continuation_mode`.
+        """One of the three modes, or "other"; see `World.continuation_mode`.
 
-        The first thing that tells decides: a step of any recipe makes instructions, a question mark before it a question
-        back. What is neither is context if it is a sentence at all.
+        A step of any recipe makes instructions; without one, an early question mark makes a question back. What is
+        neither is context if it is a sentence at all.
         """
         tokens = words(text)
         if self._steps.find(content(tokens)) or tokens[:1] == ["first"]:
