@@ -2,3 +2,5 @@
 
 Nothing here knows of tensors, models or losses, and nothing above this floor imports Numba.
 """
+
+from minipost.kernels import memory as _memory  # noqa: F401  (takes effect at import)

@@ -1,0 +1,118 @@
+"""Stage 1, pretraining: predict the next token of a noisy web.
+
+    L = -sum_t log p(token_{t+1} | token_{<=t}) / number of tokens
+
+The model learns the language and the facts, and goes on with whatever text it is given, in any of the ways in which the
+web goes on. It does not learn to answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from minipost.autograd import Tensor, fused
+from minipost.config import parse
+from minipost.model import AdamW, Array, ModelConfig, init_weights, map_shards, output_weight, schedule, value_and_grad
+from minipost.model import readout
+from minipost.model.parallel import threads
+from minipost.runs import Run
+from minipost.stages.training import Model, known_answer, updates
+from minipost.text import Tokenizer
+from minipost.text.batching import Packed, stream
+from minipost.world import World
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    out: Path = Path("runs/pretrain")  # the run's folder
+    seed: int = 0  # of the weights, the web and the order of the data
+    resume: bool = False  # go on with an interrupted run
+    overwrite: bool = False  # replace an existing run
+    world_seed: int = 0  # which world
+    quality: float = 0.5  # of the web: 0 is noise, 1 is mostly good dialogue
+    tokens: int = 3_000_000  # training tokens, each seen once
+    vocab_size: int = 2048  # tokens of the byte-level BPE
+    dim: int = 128  # channels
+    layers: int = 4  # transformer layers
+    heads: int = 4  # query heads
+    kv_heads: int = 2  # key/value heads
+    hidden: int = 352  # channels of the feed-forward layer
+    context: int = 256  # longest sequence that the model accepts
+    row_length: int = 128  # tokens a training row
+    batch_size: int = 32  # rows an update
+    learning_rate: float = 4e-3  # at its peak
+    weight_decay: float = 0.05  # of matrices
+    save_every: int = 100  # updates between checkpoints
+
+
+def pretrain(config: PretrainConfig) -> Model:
+    """Train from random weights; returns the model and leaves the run folder `config.out`."""
+    run = Run.create(config.out, "pretrain", config, config.seed, resume=config.resume, overwrite=config.overwrite)
+    if run.finished:
+        return Model.load(config.out)
+    tokenizer, ids = read_the_web(config)
+    model_config = ModelConfig(
+        vocab_size=len(tokenizer), dim=config.dim, layers=config.layers, heads=config.heads, kv_heads=config.kv_heads,
+        hidden=config.hidden, context=config.context,
+    )  # fmt: skip
+    weights = init_weights(model_config, np.random.default_rng([config.seed, 1]))
+    optimizer = AdamW(weights, weight_decay=config.weight_decay)
+    rows = np.random.default_rng([config.seed, 2]).permutation((len(ids) - 1) // config.row_length)
+    held_out, rows = rows[: config.batch_size], rows[config.batch_size :]
+    total = len(rows) // config.batch_size
+
+    def loss(tensors: dict[str, Tensor], batch: Packed) -> tuple[Tensor, dict[str, float]]:
+        share = 1 / (config.batch_size * config.row_length)
+        return next_token_loss(tensors, model_config, batch, share), {}
+
+    for update in updates(run, total, optimizer, config.seed, "tok", save_every=config.save_every):
+        chosen = rows[update.step * config.batch_size : (update.step + 1) * config.batch_size]
+        shards = cut(ids, chosen, config, tokenizer)
+        metrics, grads = value_and_grad(loss, weights, shards)
+        known_answer(update.step, "loss (ln V)", metrics["loss"], math.log(len(tokenizer)), 0.15)
+        lr = schedule(update.step, total, config.learning_rate)
+        metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr}
+        update.log(metrics, len(chosen) * config.row_length, "loss")
+
+    shards = cut(ids, held_out, config, tokenizer)
+    share = 1 / (len(held_out) * config.row_length)
+    losses = map_shards(lambda s: float(next_token_loss(weights, model_config, s, share)), shards)
+    run.log(total, {"eval_loss": sum(losses)})
+    run.finish(weights, model_config.to_dict(), tokenizer, description="A base model: it completes text.")
+    return Model(weights, model_config, tokenizer)
+
+
+def next_token_loss(weights: dict[str, Tensor] | dict[str, Array], c: ModelConfig, batch: Packed, share: float) -> Tensor:
+    """Sum over the batch's targets of their negative log-probability, times `share`."""
+    hidden = readout.response_states(weights, c, batch)
+    return fused.weighted_nll(hidden, output_weight(weights), batch.targets, np.full(len(batch.targets), share))
+
+
+def read_the_web(config: PretrainConfig) -> tuple[Tokenizer, Array]:
+    """Train the tokenizer on the first pages, then encode pages until there are enough tokens."""
+    world = World(config.world_seed)
+    pages = world.web(np.random.default_rng([config.seed, 3]), config.quality)
+    first = [next(pages) for _ in range(4000)]
+    tokenizer = Tokenizer.train(first, config.vocab_size)
+    ids: list[int] = []
+    waiting = iter(first)
+    while len(ids) < config.tokens:
+        page = next(waiting, None)
+        ids += [tokenizer.document_id, *tokenizer.encode(page if page is not None else next(pages))]
+    return tokenizer, np.array(ids[: config.tokens], np.int64)
+
+
+def cut(ids: Array, rows: Array, config: PretrainConfig, tokenizer: Tokenizer) -> Sequence[Packed]:
+    """The given rows of the stream, one shard a thread."""
+    shards = np.array_split(rows, min(threads(), len(rows)))
+    return [stream(ids, tokenizer.document_id, shard, config.row_length) for shard in shards]
+
+
+def command(argv: Sequence[str]) -> int:
+    pretrain(parse(PretrainConfig, argv, "minipost pretrain", "Pretrain a base model on the simulated web."))
+    return 0

@@ -1,0 +1,137 @@
+"""Stage 3a, the reward model: learn from comparisons what people like.
+
+    L = -log sigmoid(r(x, y_chosen) - r(x, y_rejected)) + lambda mean((r_chosen + r_rejected)^2)
+
+The SFT model with a scalar head, read at the end token (Ouyang et al. 2022, eq. 1). Only differences of scores are
+learned; the small second term keeps their mean near 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from minipost.autograd import Tensor
+from minipost.config import parse
+from minipost.losses import bradley_terry, pair_accuracy
+from minipost.model import AdamW, Array, readout, schedule, value_and_grad, with_head
+from minipost.model.parallel import map_shards, threads
+from minipost.runs import Run
+from minipost.stages.training import Model, StageError, known_answer, minibatch, updates
+from minipost.text import Tokenizer, prompt_tokens, response_tokens
+from minipost.text.batching import Example, Packed, pack, split_evenly
+from minipost.world import Labeler, Utility, World
+from minipost.world.collect import Pair, answer, compare, read_pairs, write_pairs
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    policy: Path = Path("runs/sft")  # the run folder of the SFT model: its answers are compared, its weights the start
+    preferences: Path | None = None  # JSONL with prompt, chosen, rejected; made in the world if not given
+    out: Path = Path("runs/reward")  # the run's folder
+    seed: int = 0  # of the answers, the labels and their order
+    resume: bool = False  # go on with an interrupted run
+    overwrite: bool = False  # replace an existing run
+    world_seed: int = 0  # which world
+    pairs: int = 8000  # comparisons to collect
+    labeler_temperature: float = 1.0  # of the labelers: the larger, the less consistent
+    epochs: int = 1  # passes over the pairs
+    batch_size: int = 32  # pairs an update
+    row_length: int = 128  # tokens a packed row
+    learning_rate: float = 5e-4  # at its peak
+    weight_decay: float = 0.01  # of matrices
+    center: float = 0.01  # lambda, which keeps the mean score near 0
+    save_every: int = 100  # updates between checkpoints
+
+
+def reward(config: RewardConfig) -> Model:
+    """Train a reward model; returns it and leaves the run folder `config.out`, with the pairs in `preferences.jsonl`."""
+    policy = Model.load(config.policy)
+    run = Run.create(
+        config.out, "reward", config, config.seed, {"policy": config.policy},
+        resume=config.resume, overwrite=config.overwrite,
+    )  # fmt: skip
+    if run.finished:
+        return Model.load(config.out, "score")
+    pairs = read_pairs(config.preferences) if config.preferences else collect_pairs(policy, config)
+    write_pairs(config.out / "preferences.jsonl", pairs)
+    weights = train(run, policy, pairs, config)
+    run.finish(weights, policy.config.to_dict(), policy.tokenizer, description="A reward model: it scores answers.")
+    return Model(weights, policy.config, policy.tokenizer)
+
+
+def collect_pairs(policy: Model, config: RewardConfig) -> list[Pair]:
+    """Two answers of the policy to each training prompt, compared by a labeler of the world."""
+    world, rng = World(config.world_seed), np.random.default_rng([config.seed, 5])
+    tasks = world.tasks("train", config.pairs, rng)
+    prompts = [t.prompt for t in tasks]
+    first, second = (
+        [text for text, _ in answer(policy.weights, policy.config, policy.tokenizer, prompts, rng)] for _ in range(2)
+    )
+    labeler = Labeler(Utility(world), temperature=config.labeler_temperature)
+    return [pair for _, pair in compare(tasks, first, second, labeler, rng)]
+
+
+def train(run: Run, start: Model, pairs: Sequence[Pair], config: RewardConfig) -> dict[str, Array]:
+    """The loop, for any pairs."""
+    if len(pairs) < config.batch_size:
+        raise StageError(f"{len(pairs)} pairs are fewer than one batch of {config.batch_size}: lower --batch-size.")
+    sides = [encode_pair(start.tokenizer, p) for p in pairs]
+    weights = with_head(start.weights, start.config, "score")
+    optimizer = AdamW(weights, weight_decay=config.weight_decay)
+    total = config.epochs * (len(sides) // config.batch_size)
+
+    def loss(tensors: dict[str, Tensor], shard: Packed) -> tuple[Tensor, dict[str, float]]:
+        scores = readout.scores(tensors, start.config, shard)  # chosen and rejected take turns
+        chosen, rejected = scores[0::2], scores[1::2]
+        share = len(chosen.data) / config.batch_size
+        metrics = {
+            "accuracy": pair_accuracy(chosen.data, rejected.data) * share,
+            "rewards/margins": float((chosen.data - rejected.data).mean()) * share,
+            "rewards/chosen": float(chosen.data.mean()) * share,
+            "rewards/rejected": float(rejected.data.mean()) * share,
+        }
+        return bradley_terry(chosen, rejected, center=config.center) * share, metrics
+
+    for update in updates(run, total, optimizer, config.seed, "pairs", save_every=config.save_every):
+        batch = [sides[i] for i in minibatch(config.seed, update.step, len(sides), config.batch_size)]
+        shards = [pack_pairs([batch[i] for i in part], config.row_length) for part in halves(batch)]
+        metrics, grads = value_and_grad(loss, weights, shards)
+        known_answer(update.step, "loss (ln 2)", metrics["loss"], math.log(2), 1e-4)
+        lr = schedule(update.step, total, config.learning_rate)
+        metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr}
+        update.log(metrics, len(batch), "loss", "accuracy")
+    return weights
+
+
+def encode_pair(tokenizer: Tokenizer, pair: Pair) -> tuple[Example, Example]:
+    """(chosen, rejected), each with its own prompt tokens: nothing is sliced by the other side's lengths."""
+    prompt = prompt_tokens(tokenizer, pair.prompt)
+    chosen, rejected = (response_tokens(tokenizer, text) for text in (pair.chosen, pair.rejected))
+    return Example(prompt, chosen), Example(prompt, rejected)
+
+
+def pack_pairs(pairs: Sequence[tuple[Example, Example]], row_length: int) -> Packed:
+    """chosen 0, rejected 0, chosen 1, rejected 1, ..."""
+    return pack([side for pair in pairs for side in pair], row_length)
+
+
+def halves(batch: Sequence[tuple[Example, Example]]) -> list[range]:
+    """Shards of about equal size that never part a pair."""
+    return split_evenly([len(a) + len(b) for a, b in batch], threads())
+
+
+def score(model: Model, examples: Sequence[Example], row_length: int = 128) -> Array:
+    """The model's score of each example, [S]."""
+    groups = [examples[lo : lo + 64] for lo in range(0, len(examples), 64)]
+    parts = map_shards(lambda g: readout.scores(model.weights, model.config, pack(g, row_length)), groups)
+    return np.concatenate(parts)
+
+
+def command(argv: Sequence[str]) -> int:
+    reward(parse(RewardConfig, argv, "minipost reward", "Train a reward model on comparisons of the policy's answers."))
+    return 0

@@ -1,0 +1,110 @@
+"""Stage 2, supervised finetuning: imitate demonstrations.
+
+    L = -sum_t m_t log p(y_t | x, y_<t) / sum_t m_t,     m_t = 1 on response tokens, the end token included
+
+The same loss as pretraining, on (prompt, response) pairs in the chat template, counted on responses only. It teaches the
+model how to converse, with its teachers' manners, errors and values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from minipost.autograd import Tensor, fused
+from minipost.config import parse
+from minipost.losses import cross_entropy
+from minipost.model import AdamW, Array, ModelConfig, logits, output_weight, readout, schedule, value_and_grad
+from minipost.model.parallel import threads
+from minipost.runs import Run
+from minipost.stages.training import Model, known_answer, minibatch, updates
+from minipost.text import prompt_tokens, response_tokens
+from minipost.text.batching import Example, Packed, pack, split_evenly
+from minipost.world import Demonstrator, World
+from minipost.world.collect import Demonstration, demonstrate
+
+
+@dataclass(frozen=True)
+class SFTConfig:
+    base: Path = Path("runs/pretrain")  # the run folder of the pretrained model
+    out: Path = Path("runs/sft")  # the run's folder
+    seed: int = 0  # of the demonstrations and their order
+    resume: bool = False  # go on with an interrupted run
+    overwrite: bool = False  # replace an existing run
+    world_seed: int = 0  # which world
+    demonstrations: int = 8000  # how many are written
+    skill: float = 0.95  # of the demonstrators: the share of right answers
+    refusal: float = 0.3  # the share of harmful requests that they refuse
+    epochs: int = 2  # passes over the demonstrations
+    batch_size: int = 64  # demonstrations an update
+    row_length: int = 128  # tokens a packed row
+    learning_rate: float = 1e-3  # at its peak
+    weight_decay: float = 0.0  # of matrices
+    save_every: int = 100  # updates between checkpoints
+
+
+def sft(config: SFTConfig) -> Model:
+    """Finetune the base model on demonstrations; returns the model and leaves the run folder `config.out`."""
+    base = Model.load(config.base)
+    run = Run.create(
+        config.out, "sft", config, config.seed, {"base": config.base}, resume=config.resume, overwrite=config.overwrite
+    )
+    if run.finished:
+        return Model.load(config.out)
+    world = World(config.world_seed)
+    by = Demonstrator(world, skill=config.skill, refusal=config.refusal)
+    demonstrations = demonstrate(world, by, config.demonstrations, np.random.default_rng([config.seed, 4]))
+    weights = train(run, base, demonstrations, config)
+    run.finish(weights, base.config.to_dict(), base.tokenizer, description="An assistant that imitates demonstrations.")
+    return Model(weights, base.config, base.tokenizer)
+
+
+def train(run: Run, base: Model, demonstrations: Sequence[Demonstration], config: SFTConfig) -> dict[str, Array]:
+    """The loop, for any demonstrations."""
+    t = base.tokenizer
+    examples = [Example(prompt_tokens(t, d.prompt), response_tokens(t, d.response)) for d in demonstrations]
+    weights = {name: w.copy() for name, w in base.weights.items()}
+    optimizer = AdamW(weights, weight_decay=config.weight_decay)
+    total = max(1, config.epochs * (len(examples) // config.batch_size))
+
+    for update in updates(run, total, optimizer, config.seed, "tok", save_every=config.save_every):
+        batch = [examples[i] for i in minibatch(config.seed, update.step, len(examples), config.batch_size)]
+        shards = [
+            pack([batch[i] for i in part], config.row_length)
+            for part in split_evenly([len(e) for e in batch], threads())
+        ]
+        count = sum(len(s.targets) for s in shards)
+
+        def loss(tensors: dict[str, Tensor], shard: Packed, count: int = count) -> tuple[Tensor, dict[str, float]]:
+            hidden = readout.response_states(tensors, base.config, shard)
+            share = np.full(len(shard.targets), 1 / count)
+            return fused.weighted_nll(hidden, output_weight(tensors), shard.targets, share), {}
+
+        if update.step == 0:
+            expected = plain_loss(weights, base.config, batch)
+        metrics, grads = value_and_grad(loss, weights, shards)
+        known_answer(update.step, "loss (plain NumPy, unpacked)", metrics["loss"], expected, 1e-3)
+        lr = schedule(update.step, total, config.learning_rate)
+        metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr, "num_tokens": count}
+        update.log(metrics, sum(len(e) for e in batch), "loss")
+    return weights
+
+
+def plain_loss(weights: dict[str, Array], config: ModelConfig, batch: Sequence[Example]) -> float:
+    """The same loss the slow and obvious way: one sequence at a time, all logits, `losses.cross_entropy`."""
+    total, count = 0.0, 0
+    for e in batch:
+        tokens = np.array([[*e.prompt, *e.response]])
+        mask = np.arange(1, tokens.shape[1])[None] >= len(e.prompt)
+        z = logits(weights, config, tokens[:, :-1])
+        total += float(cross_entropy(z, tokens[:, 1:], mask)) * len(e.response)
+        count += len(e.response)
+    return total / count
+
+
+def command(argv: Sequence[str]) -> int:
+    sft(parse(SFTConfig, argv, "minipost sft", "Finetune a base model on demonstrations."))
+    return 0
