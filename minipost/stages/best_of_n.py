@@ -1,0 +1,139 @@
+"""Stage 3c, best-of-N: answer N times and keep what the reward model likes best. No training at all.
+
+From N scored samples of a prompt the expected score of best-of-n follows for *every* n <= N without bias
+(`estimators.best_of_n_estimate`), so one set of samples draws the whole curve. The divergence from the base policy is at
+most log n - (n - 1) / n nats (Beirami et al. 2024).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from minipost.config import parse
+from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound
+from minipost.model import Array
+from minipost.model import readout
+from minipost.model.parallel import map_shards
+from minipost.runs import Run, interruptible, progress
+from minipost.stages.training import Model, StageError
+from minipost.text import prompt_tokens
+from minipost.text.batching import Example, pack
+from minipost.world import Task, Utility, World
+from minipost.world.collect import answer
+
+
+@dataclass(frozen=True)
+class BestOfNConfig:
+    policy: Path = Path("runs/sft")  # the run folder of the model that answers
+    reward: Path = Path("runs/reward")  # the run folder of the reward model that chooses
+    out: Path = Path("runs/best_of_n")  # the run's folder
+    seed: int = 0  # of prompts and samples
+    resume: bool = False  # a finished run is left as it is
+    overwrite: bool = False  # replace an existing run
+    world_seed: int = 0  # which world
+    n: int = 16  # samples a prompt
+    prompts: int = 200  # held-out prompts
+    temperature: float = 1.0  # of sampling
+    max_new_tokens: int = 64  # length limit of a response
+
+    def __post_init__(self) -> None:
+        if self.n < 1 or self.prompts < 1:
+            raise StageError(f"n {self.n} and prompts {self.prompts} must be at least 1.")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """N answers to a task, with the reward model's scores [N]."""
+
+    task: Task
+    texts: list[str]
+    ended: list[bool]
+    lengths: list[int]
+    proxy: Array
+
+    @property
+    def pick(self) -> int:
+        """The index of the best; ties go to the first of an exchangeable sample."""
+        return int(np.argmax(self.proxy))
+
+
+def best_of_n(config: BestOfNConfig) -> list[Candidates]:
+    """Sample, score and pick on held-out prompts; leaves `samples.jsonl` and the curve over n in the run folder."""
+    policy, judge = Model.load(config.policy), Model.load(config.reward, "score")
+    if policy.tokenizer != judge.tokenizer:
+        raise StageError(f"{config.policy} and {config.reward} have different tokenizers: train one from the other.")
+    run = Run.create(
+        config.out, "best_of_n", config, config.seed, {"policy": config.policy, "reward": config.reward},
+        resume=config.resume, overwrite=config.overwrite,
+    )  # fmt: skip
+    if run.finished:
+        return []
+    world, rng = World(config.world_seed), np.random.default_rng([config.seed, 6])
+    tasks = world.tasks("test", config.prompts, rng)
+    found: list[Candidates] = []
+    with progress(-(-len(tasks) // 16), "best-of-n", "answers") as bar, interruptible() as interrupt:
+        for lo in range(0, len(tasks), 16):
+            found += candidates(policy, judge, tasks[lo : lo + 16], rng, config.n, config.temperature, config.max_new_tokens)
+            bar.advance(config.n * len(tasks[lo : lo + 16]))
+            if interrupt.requested:
+                interrupt.stop(lo // 16 + 1)
+    with (config.out / "samples.jsonl").open("w", encoding="utf-8") as file:
+        for c in found:
+            row = {"prompt": c.task.prompt, "answers": c.texts, "scores": c.proxy.tolist(), "pick": c.pick}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    for row in curve(found, Utility(world)):
+        run.log(int(row["n"]), row)
+    run.finish(description=f"The best of {config.n} answers to {config.prompts} held-out prompts, by the reward model.")
+    return found
+
+
+def candidates(
+    policy: Model, judge: Model, tasks: Sequence[Task], rng: np.random.Generator, n: int, temperature: float = 1.0,
+    max_new_tokens: int = 64,
+) -> list[Candidates]:  # fmt: skip
+    """N answers to each task, scored."""
+    prompts = [t.prompt for t in tasks for _ in range(n)]
+    answers = answer(policy.weights, policy.config, policy.tokenizer, prompts, rng, temperature, max_new_tokens)
+    examples = [
+        Example(prompt_tokens(policy.tokenizer, p), s.tokens) for p, (_, s) in zip(prompts, answers, strict=True)
+    ]
+    groups = [pack(examples[lo : lo + 128], 128) for lo in range(0, len(examples), 128)]
+    scores = np.concatenate(map_shards(lambda b: readout.scores(judge.weights, judge.config, b), groups))
+    out = []
+    for i, task in enumerate(tasks):
+        mine = slice(i * n, (i + 1) * n)
+        texts, sampled = zip(*answers[mine], strict=True)
+        lengths = [len(s.tokens) for s in sampled]
+        out.append(Candidates(task, list(texts), [s.ended for s in sampled], lengths, scores[mine].astype(np.float64)))
+    return out
+
+
+def curve(found: Sequence[Candidates], gold: Utility) -> list[dict[str, float]]:
+    """Expected proxy and gold reward of best-of-n for n = 1, 2, 4, ..., N, with 95 % intervals over prompts."""
+    golds = [np.array([gold(c.task, text) for text in c.texts]) for c in found]
+    by_gold = np.array([best_of_n_estimate(c.proxy, g) for c, g in zip(found, golds, strict=True)])  # [prompts, N]
+    by_proxy = np.array([best_of_n_estimate(c.proxy, c.proxy) for c in found])
+    N = by_gold.shape[1]
+    rows = []
+    for n in sorted({*(2**k for k in range(N.bit_length()) if 2**k <= N), N}):
+        mean, half = by_gold[:, n - 1].mean(), 1.96 * by_gold[:, n - 1].std() / np.sqrt(len(found))
+        rows.append(
+            {
+                "n": n,
+                "kl": best_of_n_kl_bound(n),
+                "gold": float(mean),
+                "proxy": float(by_proxy[:, n - 1].mean()),
+                "gold_ci95": [float(mean - half), float(mean + half)],
+            }
+        )
+    return rows
+
+
+def command(argv: Sequence[str]) -> int:
+    best_of_n(parse(BestOfNConfig, argv, "minipost best-of-n", "Answer N times, keep the best by the reward model."))
+    return 0

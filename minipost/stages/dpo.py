@@ -1,0 +1,164 @@
+"""Stage 3, direct preference optimisation: learn from comparisons without a reward model and without sampling.
+
+    h = [log pi(y_w) - log ref(y_w)] - [log pi(y_l) - log ref(y_l)],     L = -log sigmoid(beta h)
+
+(Rafailov et al. 2023, eq. 7), or one of its relatives: conservative and robust labels, IPO, hinge. Log-probabilities are
+sums over the response, its end token included; the reference's are computed once, before training.
+
+What is normal: the loss starts at log 2; margins grow; the log-probability of the *chosen* answer often falls too, less
+than that of the rejected one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from minipost.autograd import Tensor
+from minipost.config import parse
+from minipost.losses import dpo as losses
+from minipost.model import AdamW, Array, readout, schedule, value_and_grad
+from minipost.model.parallel import map_shards, threads
+from minipost.runs import Run
+from minipost.stages.training import Model, StageError, known_answer, minibatch, updates
+from minipost.text import prompt_tokens, response_tokens
+from minipost.text.batching import Example, Packed, pack, split_evenly
+from minipost.world.collect import Pair, read_pairs
+
+Sides = tuple[Example, Example]  # chosen, rejected
+
+
+@dataclass(frozen=True)
+class DPOConfig:
+    policy: Path = Path("runs/sft")  # the run folder of the SFT model: the start and the reference
+    preferences: Path = Path("runs/reward/preferences.jsonl")  # JSONL with prompt, chosen, rejected
+    out: Path = Path("runs/dpo")  # the run's folder
+    seed: int = 0  # of the order of the pairs
+    resume: bool = False  # go on with an interrupted run
+    overwrite: bool = False  # replace an existing run
+    loss_type: Literal["sigmoid", "conservative", "robust", "ipo", "hinge"] = "sigmoid"  # which relative
+    beta: float = 0.1  # how strongly the reference holds
+    label_smoothing: float = 0.0  # share of flipped labels that conservative and robust assume
+    epochs: int = 1  # passes over the pairs
+    batch_size: int = 32  # pairs an update
+    row_length: int = 128  # tokens a packed row
+    learning_rate: float = 1e-4  # at its peak
+    save_every: int = 50  # updates between checkpoints
+
+    def __post_init__(self) -> None:
+        if self.beta <= 0 or not 0 <= self.label_smoothing < 0.5:
+            raise StageError(f"beta {self.beta} must be > 0 and label_smoothing {self.label_smoothing} in [0, 0.5).")
+        if self.label_smoothing == 0 and self.loss_type in ("conservative", "robust"):
+            raise StageError(f"{self.loss_type} needs --label-smoothing > 0, the share of labels that it takes as flipped.")
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Packed pairs (chosen and rejected take turns) with the reference's log-probabilities [S]."""
+
+    packed: Packed
+    reference: Array
+
+
+def dpo(config: DPOConfig) -> Model:
+    """Finetune the policy on pairs; returns the model and leaves the run folder `config.out`."""
+    policy = Model.load(config.policy)
+    run = Run.create(
+        config.out, "dpo", config, config.seed, {"policy": config.policy},
+        resume=config.resume, overwrite=config.overwrite,
+    )  # fmt: skip
+    if run.finished:
+        return Model.load(config.out)
+    weights = train(run, policy, encode(policy, read_pairs(config.preferences)), config)
+    run.finish(weights, policy.config.to_dict(), policy.tokenizer, description="An assistant tuned by DPO.")
+    return Model(weights, policy.config, policy.tokenizer)
+
+
+def train(run: Run, policy: Model, pairs: Sequence[Sides], config: DPOConfig) -> dict[str, Array]:
+    """The loop, for any tokenised pairs; `policy` is also the reference and is not changed."""
+    if len(pairs) < config.batch_size:
+        raise StageError(f"{len(pairs)} pairs are fewer than one batch of {config.batch_size}: lower --batch-size.")
+    reference = reference_logps(policy, pairs, config.row_length)  # [pairs, 2]
+    weights = {name: w.copy() for name, w in policy.weights.items()}
+    optimizer = AdamW(weights)
+    total = config.epochs * (len(pairs) // config.batch_size)
+
+    def loss(tensors: dict[str, Tensor], shard: PairBatch) -> tuple[Tensor, dict[str, float]]:
+        logps = readout.sequence_logps(tensors, policy.config, shard.packed)  # [S]
+        sides = logps[0::2], logps[1::2], shard.reference[0::2], shard.reference[1::2]
+        share = len(sides[2]) / config.batch_size
+        return preference_loss(config, *sides) * share, statistics(config.beta, *sides, share)
+
+    for update in updates(run, total, optimizer, config.seed, "pairs", save_every=config.save_every):
+        chosen = minibatch(config.seed, update.step, len(pairs), config.batch_size)
+        parts = split_evenly([len(pairs[i][0]) + len(pairs[i][1]) for i in chosen], threads())
+        shards = [
+            PairBatch(pack([s for i in chosen[p] for s in pairs[i]], config.row_length), reference[chosen[p]].reshape(-1))
+            for p in map(list, parts)
+        ]
+        metrics, grads = value_and_grad(loss, weights, shards)
+        known_answer(update.step, "loss at pi = ref", metrics["loss"], loss_at_start(config), 1e-3)
+        lr = schedule(update.step, total, config.learning_rate, warmup=0.1)
+        metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr}
+        update.log(metrics, len(chosen), "loss", "rewards/accuracies")
+    return weights
+
+
+def preference_loss(config: DPOConfig, *sides: Any) -> Any:
+    """The chosen relative, on (policy chosen, policy rejected, reference chosen, reference rejected), each [pairs]."""
+    match config.loss_type:
+        case "ipo":
+            return losses.ipo(*sides, beta=config.beta)
+        case "hinge":
+            return losses.hinge(*sides, beta=config.beta)
+        case "robust":
+            return losses.robust(*sides, beta=config.beta, label_smoothing=config.label_smoothing)
+        case _:  # "conservative" is "sigmoid" with smoothed labels
+            return losses.sigmoid(*sides, beta=config.beta, label_smoothing=config.label_smoothing)
+
+
+def loss_at_start(config: DPOConfig) -> float:
+    """The loss where policy and reference agree (h = 0): log 2, 1 / (4 beta^2) for IPO, 1 for the hinge."""
+    return {"ipo": 1 / (4 * config.beta**2), "hinge": 1.0}.get(config.loss_type, math.log(2))
+
+
+def statistics(beta: float, chosen: Any, rejected: Any, ref_chosen: Array, ref_rejected: Array, share: float) -> Any:
+    """What to watch, under the names that people know; each the shard's mean times its share of the batch."""
+    w, l = beta * (chosen.data - ref_chosen), beta * (rejected.data - ref_rejected)  # noqa: E741
+    rows = {
+        "rewards/chosen": w,
+        "rewards/rejected": l,
+        "rewards/margins": w - l,
+        "rewards/accuracies": (w > l) + 0.5 * (w == l),
+        "logps/chosen": chosen.data,
+        "logps/rejected": rejected.data,
+    }
+    return {name: float(np.mean(row)) * share for name, row in rows.items()}
+
+
+def encode(policy: Model, pairs: Sequence[Pair]) -> list[Sides]:
+    """Each side with its own copy of the prompt, so that neither is sliced by the other's lengths."""
+    t, out = policy.tokenizer, []
+    for pair in pairs:
+        prompt = prompt_tokens(t, pair.prompt)
+        chosen, rejected = (response_tokens(t, text) for text in (pair.chosen, pair.rejected))
+        out.append((Example(prompt, chosen), Example(prompt, rejected)))
+    return out
+
+
+def reference_logps(model: Model, pairs: Sequence[Sides], row_length: int) -> Array:
+    """Log-probabilities of chosen and rejected under the reference, once and for all: [pairs, 2]."""
+    sides = [side for pair in pairs for side in pair]
+    groups = [pack(sides[lo : lo + 128], row_length) for lo in range(0, len(sides), 128)]
+    parts = map_shards(lambda g: readout.sequence_logps(model.weights, model.config, g), groups)
+    return np.concatenate(parts).reshape(-1, 2)
+
+
+def command(argv: Sequence[str]) -> int:
+    dpo(parse(DPOConfig, argv, "minipost dpo", "Tune a policy on preference pairs with DPO or a relative."))
+    return 0
