@@ -35,7 +35,7 @@ from minipost.runs import Run
 from minipost.stages.training import Model, StageError, known_answer, updates
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
-from minipost.world import World
+from minipost.world import Task, Utility, World
 
 Score = Callable[[Sequence[Example], Sequence[bool]], Array]  # (prompts with responses, ended) -> scores[S]
 Prompts = Callable[[np.random.Generator, int], list[list[int]]]  # (rng, how many) -> token ids
@@ -121,17 +121,35 @@ def ppo(config: PPOConfig) -> Model:
     )  # fmt: skip
     if run.finished:
         return Model.load(config.out)
-    world = World(config.world_seed)
-
-    def prompts(rng: np.random.Generator, count: int) -> list[list[int]]:
-        return [prompt_tokens(policy.tokenizer, t.prompt) for t in world.tasks("train", count, rng)]
+    asker = Asker(World(config.world_seed), policy)
 
     def score(examples: Sequence[Example], ended: Sequence[bool]) -> Array:
+        asker.judge(examples)
         return reward_scores(judge, examples, config.row_length)
 
-    weights = train(run, policy, judge, prompts, score, config)
+    weights = train(run, policy, judge, asker.prompts, score, config, lambda i, w: {"gold": asker.gold})
     run.finish(weights, policy.config.to_dict(), policy.tokenizer, description="An assistant tuned by PPO.")
     return Model(weights, policy.config, policy.tokenizer)
+
+
+class Asker:
+    """Draws training prompts from the world, and watches what the world's true utility thinks of the answers.
+
+    The gold reward is logged, never learned from: it shows whether the policy gets better or only pleases its judge.
+    """
+
+    def __init__(self, world: World, policy: Model) -> None:
+        self.world, self.utility, self.tokenizer = world, Utility(world), policy.tokenizer
+        self.tasks: list[Task] = []
+        self.gold = math.nan
+
+    def prompts(self, rng: np.random.Generator, count: int) -> list[list[int]]:
+        self.tasks = self.world.tasks("train", count, rng)
+        return [prompt_tokens(self.tokenizer, t.prompt) for t in self.tasks]
+
+    def judge(self, examples: Sequence[Example]) -> None:
+        texts = [self.tokenizer.decode(e.response, skip_special=True) for e in examples]
+        self.gold = float(np.mean([self.utility(t, text) for t, text in zip(self.tasks, texts, strict=True)]))
 
 
 def train(
