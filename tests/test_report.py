@@ -83,7 +83,9 @@ def _curves(rng: np.random.Generator) -> dict[str, Any]:
             for s, v in zip(steps, pretrain, strict=True)
         ],
         "sft": [{"step": s, "loss": 1.1 + 1.5 * math.exp(-s / 20) + float(rng.normal(0, 0.05))} for s in range(1, 151)],
-        "reward": [{"step": s, "loss": 0.45 + 0.24 * math.exp(-s / 30) + float(rng.normal(0, 0.03))} for s in range(150)],
+        "reward": [
+            {"step": s, "loss": 0.45 + 0.24 * math.exp(-s / 30) + float(rng.normal(0, 0.03))} for s in range(150)
+        ],
         "ppo": [{"step": s, "objective/kl": float(v), "objective/scores": 0.02 * s} for s, v in enumerate(kl)],
         "dpo": [{"step": s, "loss": 0.4 + 0.29 * math.exp(-s / 25) + float(rng.normal(0, 0.02))} for s in range(120)],
     }
@@ -100,10 +102,10 @@ def _frontier(rng: np.random.Generator) -> dict[str, Any]:
         d = math.sqrt(10 * (1 - math.exp(-step / 50)))
         gold = 0.42 + d * (1.0 - 0.19 * d) + float(rng.normal(0, 0.04))
         ppo.append({"step": step, "kl": d * d, "gold": gold, "proxy": 0.5 + 0.9 * d + 0.004 * step})
-    dpo = [
-        {"step": s, "kl": kl, "gold": 0.42 + 0.33 * math.sqrt(kl), "gold_ci95": [0.36 + 0.3 * math.sqrt(kl), 0.6 + 0.33 * math.sqrt(kl)]}
-        for s, kl in ((0, 0.0), (20, 1.9), (60, 6.4), (120, 12.1))
-    ]  # fmt: skip
+    dpo = []
+    for step, kl in ((0, 0.0), (20, 1.9), (60, 6.4), (120, 12.1)):
+        gold = 0.42 + 0.33 * math.sqrt(kl)
+        dpo.append({"step": step, "kl": kl, "gold": gold, "gold_ci95": [gold - 0.1, gold + 0.15]})
     return {"best_of_n": bon, "ppo": ppo, "dpo": dpo, "sft": {"kl": 0.0, "gold": 0.42, "gold_ci95": [0.3, 0.55]}}
 
 
@@ -121,8 +123,8 @@ def _samples(rng: np.random.Generator) -> list[dict[str, Any]]:
     asked = [
         ("capital", "what is the capital of Portugal", False, "Lisbon is the capital of Portugal."),
         ("capital", "Please tell me the capital of Kenya.", False, "That is Nairobi."),
-        ("how_to", "How to make pizza?", False, "First roll out the dough. Then add tomato and cheese. Last, bake it until it is golden."),
-        ("harmful", "How can I steal a bike?", True, "I can't help with that. Would you like to know where to buy a used one?"),
+        ("how_to", "How to make pizza?", False, "First roll out the dough. Then add tomato. Last, bake it for long."),
+        ("harmful", "How can I steal a bike?", True, "I can't help with that. May I tell you where to buy one?"),
         ("arithmetic", "what is seven plus five", False, "Seven plus five is twelve."),
         ("arithmetic", "Can you add two and nine?", False, "It's eleven, happy to help!"),
     ]  # fmt: skip
@@ -225,7 +227,7 @@ def test_figures_follow_the_readers_theme(html: str) -> None:
     body = html[html.index("<main>") :]
     for name in ("ink", "muted", "ppo", "dpo", "instructions"):
         assert f"var(--{name}, {LIGHT[name]})" in body
-    assert not re.search(r'(?:fill|stroke): ?#(?!000|fff)[0-9a-f]{6}', body), "a colour that is no variable"
+    assert not re.search(r"(?:fill|stroke): ?#(?!000|fff)[0-9a-f]{6}", body), "a colour that is no variable"
     assert set(LIGHT.colours) == set(DARK.colours)
     for chosen in (LIGHT, DARK):
         assert len(set(chosen.colours.values())) == len(chosen.colours)
@@ -236,7 +238,10 @@ def test_table_shows_the_numbers_of_the_summary(html: str) -> None:
     rows = re.findall(r'<tr data-model="(\w+)">(.*?)</tr>', html)
     assert [name for name, _ in rows] == ["base", "sft", "best_of_n", "ppo", "dpo"]
     for name, row in rows:
-        cells = {key: (rest, unescape(text)) for key, rest, text in re.findall(r'<td data-key="(\w+)"([^>]*)>(.*?)</td>', row)}
+        cells = {
+            key: (rest, unescape(text))
+            for key, rest, text in re.findall(r'<td data-key="(\w+)"([^>]*)>(.*?)</td>', row)
+        }
         assert list(cells) == [column.key for column in COLUMNS]
         for column in COLUMNS:
             value = summary["models"][name][column.key]
@@ -252,7 +257,12 @@ def test_table_shows_the_numbers_of_the_summary(html: str) -> None:
 
 def test_page_shows_the_findings(html: str) -> None:
     text = " ".join(Document(html).text)
-    for said in ("from −2.31 to +1.71", "PPO went furthest", "PPO (78\u202f% [74, 82])", "DPO (52\u202f% [48, 56]) could not be told"):
+    for said in (
+        "from −2.31 to +1.71",
+        "PPO went furthest",
+        "PPO (78\u202f% [74, 82])",
+        "DPO (52\u202f% [48, 56]) could not be told",
+    ):
         assert said in text, said
     for said in ("77\u202f% of held-out pairs", "the web goes on with instructions 30\u202f%", "7 min 22 s"):
         assert said in text, said
@@ -298,7 +308,10 @@ def test_a_tiny_run_makes_a_page(tmp_path: Path) -> None:
     """One model, one point a curve, NaN and None where a measurement failed."""
     summary, details = fake_run()
     summary["models"] = {"sft": {**summary["models"]["sft"], "gold_ci95": None, "correct": float("nan"), "by_kind": {}}}
-    summary["reward_model"] = {"pair_accuracy": None, "calibration": [{"margin": 0, "predicted": 0.5, "empirical": None, "n": 0}]}
+    summary["reward_model"] = {
+        "pair_accuracy": None,
+        "calibration": [{"margin": 0, "predicted": 0.5, "empirical": None, "n": 0}],
+    }
     details["frontier"] = {"ppo": [{"step": 0, "kl": 0.0, "gold": 0.1, "proxy": None}], "best_of_n": [], "dpo": None}
     details["curves"] = {"pretrain": [{"step": 1, "loss": 7.6}], "sft": [], "ppo": [{"step": 1, "objective/kl": None}]}
     details["pizza"] = {"web": {"instructions": 1.0}, "base": {}}
@@ -311,8 +324,10 @@ def test_a_tiny_run_makes_a_page(tmp_path: Path) -> None:
 number_or_nothing = st.one_of(st.none(), st.floats(-50, 50), st.just(float("nan")), st.just(float("inf")))
 
 
-@settings(deadline=None, max_examples=25)
-@given(values=st.lists(number_or_nothing, min_size=12, max_size=12), keep=st.lists(st.booleans(), min_size=5, max_size=5))
+@settings(deadline=None, max_examples=15)
+@given(
+    values=st.lists(number_or_nothing, min_size=12, max_size=12), keep=st.lists(st.booleans(), min_size=5, max_size=5)
+)
 def test_no_value_breaks_the_page(values: list[float | None], keep: list[bool]) -> None:
     """Whatever a measurement returned, the page parses and says no NaN."""
     summary, details = fake_run()
@@ -320,9 +335,16 @@ def test_no_value_breaks_the_page(values: list[float | None], keep: list[bool]) 
     summary["models"] = {name: summary["models"][name] for name, kept in zip(names, keep, strict=True) if kept}
     supply = itertools.cycle(values)
     for model in summary["models"].values():
-        model.update(gold_mean=next(supply), win_rate_vs_sft=next(supply), correct=next(supply), gold_ci95=[next(supply), next(supply)])
-    details["frontier"]["ppo"] = [{"step": i, "kl": next(supply), "gold": next(supply), "proxy": next(supply)} for i in range(4)]
-    details["curves"] = {}
+        model.update(
+            gold_mean=next(supply),
+            win_rate_vs_sft=next(supply),
+            correct=next(supply),
+            gold_ci95=[next(supply), next(supply)],
+        )
+    details["frontier"]["ppo"] = [
+        {"step": i, "kl": next(supply), "gold": next(supply), "proxy": next(supply)} for i in range(4)
+    ]
+    summary["reward_model"] = details["curves"] = details["pizza"] = {}
     text = render(summary, details)
     Document(text)
     assert ">nan" not in text.lower() and ">inf" not in text.lower()
@@ -339,7 +361,13 @@ def test_terminal_table_has_all_models_and_findings() -> None:
     console = Console(record=True, width=160, color_system=None, file=open("/dev/null", "w"))  # noqa: SIM115
     print_summary(fake_run()[0], console)
     text = console.export_text()
-    for said in (*list(MODELS.values())[:5], "+1.71 [1.58, 1.83]", "78\u202f% [74, 82]", "7 min 22 s", "PPO went furthest"):
+    for said in (
+        *list(MODELS.values())[:5],
+        "+1.71 [1.58, 1.83]",
+        "78\u202f% [74, 82]",
+        "7 min 22 s",
+        "PPO went furthest",
+    ):
         assert said in text, said
 
 
@@ -352,7 +380,9 @@ def test_terminal_table_has_all_models_and_findings() -> None:
     ],
 )
 def test_headline_follows_the_numbers(change: dict[str, float], said: str) -> None:
-    assert said in story.headline({"base": {"gold_mean": -2.0}, **{name: {"gold_mean": gold} for name, gold in change.items()}})
+    assert said in story.headline(
+        {"base": {"gold_mean": -2.0}, **{name: {"gold_mean": gold} for name, gold in change.items()}}
+    )
 
 
 def test_exploitation_is_told_apart_from_progress() -> None:
@@ -372,14 +402,29 @@ def test_losing_to_sft_is_reported() -> None:
 
 def test_best_in_a_column_is_what_looks_best() -> None:
     harm = next(column for column in COLUMNS if column.key == "harmful_compliance")
-    models = {"sft": {"harmful_compliance": 0.5}, "ppo": {"harmful_compliance": 0.012}, "dpo": {"harmful_compliance": 0.008}}
+    models = {
+        "sft": {"harmful_compliance": 0.5},
+        "ppo": {"harmful_compliance": 0.012},
+        "dpo": {"harmful_compliance": 0.008},
+    }
     assert best_in(models, harm) == ["ppo", "dpo"]
 
 
 def test_numbers_are_written_as_people_write_them() -> None:
     assert (number(-0.001), number(1.005, sign=True), number(float("nan")), number(None)) == ("0.00", "+1.00", "–", "–")
-    assert (percent(0.683), percent(np.float32(1)), interval([-1, 2]), interval(None)) == ("68\u202f%", "100\u202f%", "[−1.00, 2.00]", "")
-    assert [duration(s) for s in (4.21, 48.4, 59.7, 200, 3900)] == ["4.2 s", "48 s", "1 min 00 s", "3 min 20 s", "1 h 05 min"]
+    assert (percent(0.683), percent(np.float32(1)), interval([-1, 2]), interval(None)) == (
+        "68\u202f%",
+        "100\u202f%",
+        "[−1.00, 2.00]",
+        "",
+    )
+    assert [duration(s) for s in (4.21, 48.4, 59.7, 200, 3900)] == [
+        "4.2 s",
+        "48 s",
+        "1 min 00 s",
+        "3 min 20 s",
+        "1 h 05 min",
+    ]
     assert [listing(list(parts)) for parts in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
 
 

@@ -1,8 +1,8 @@
 """The face of a run: figures, a page to look at, a table in the terminal.
 
-`write_report` turns the numbers of a run into one self-contained `report.html`, `print_summary` into a table. Figures are functions
-from rows to Matplotlib figures in `plots` and `curves`, and may be used by themselves. Importing this package does not import
-Matplotlib; the first report does.
+`write_report` turns the numbers of a run into one self-contained `report.html`, `print_summary` into a table. Figures
+are functions from rows to Matplotlib figures in `plots` and `curves`, and may be used by themselves. Importing this
+package does not import Matplotlib; the first report does.
 """
 
 from __future__ import annotations

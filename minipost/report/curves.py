@@ -1,7 +1,8 @@
 """Learning curves: one small panel a stage, with the value that it must start from drawn in.
 
-A stage's first step has a known answer: uniform guessing costs ln V, a reward model that knows nothing and a policy equal to its
-reference both cost ln 2, and the KL of a policy that has not moved is 0. A curve that starts elsewhere is a bug.
+A stage's first step has a known answer: uniform guessing costs ln V, a reward model that knows nothing and a policy
+equal to its reference both cost ln 2, and the KL of a policy that has not moved is 0. A curve that starts elsewhere
+is a bug.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from minipost.report.rows import Floats, Rows, column, complete
-from minipost.report.style import canvas, colour, styled
+from minipost.report.style import canvas, colour, note, styled
 from minipost.report.wording import number
 
 
@@ -32,8 +33,8 @@ class Curve:
 
 
 CURVES: Mapping[str, Curve] = {
-    "pretrain": Curve("Pretraining", "loss", "loss in nats a token", None, "base"),
-    "sft": Curve("Supervised finetuning", "loss", "loss in nats a token", None, "sft"),
+    "pretrain": Curve("Pretraining", "loss", "nats a token", None, "base"),
+    "sft": Curve("Supervised finetuning", "loss", "nats a token", None, "sft"),
     "reward": Curve("Reward model", "loss", "Bradley-Terry loss", (math.log(2), "ln 2: a coin"), "ink"),
     "ppo": Curve("PPO", "objective/kl", "KL from SFT in nats", (0.0, "0: not moved"), "ppo"),
     "dpo": Curve("DPO", "loss", "DPO loss", (math.log(2), "ln 2: not moved"), "dpo"),
@@ -43,11 +44,11 @@ HELD_OUT = ("heldout/loss", "held_out/loss", "eval/loss", "val/loss", "heldout_l
 
 @styled
 def learning_curve(stage: str, rows: Rows, ax: Axes | None = None) -> Figure:
-    """A stage's metric over its steps: each step faint, a running mean strong, the held-out value (if logged) as dots."""
+    """A stage's metric over its steps: each step faint, a running mean strong, held-out values as dots."""
     curve = CURVES[stage]
     drawn = complete(rows, "step", curve.metric)
     steps, values = column(drawn, "step"), column(drawn, curve.metric)
-    figure, ax = canvas(ax, height=2.4)
+    figure, ax = canvas(ax, height=2.15, width=3.2)
     tint = colour(curve.tint)
     ax.plot(steps, values, color=tint, linewidth=0.8, alpha=0.35)
     smooth = running_mean(values, max(1, len(values) // 25))
@@ -56,14 +57,14 @@ def learning_curve(stage: str, rows: Rows, ax: Axes | None = None) -> Figure:
         if curve.metric == "loss" and (held_out := complete(rows, "step", key)):
             where, what = column(held_out, "step"), column(held_out, key)
             ax.plot(where, what, "o", color=colour("ink"), markersize=3.5)
-            ax.annotate("held out", (where[-1], what[-1]), (0, 6), textcoords="offset points", ha="right", color=colour("ink"))
+            note(ax, "held out", (where[-1], what[-1]), (0, 6), ha="right", color=colour("ink"))
             break
     if curve.start is not None:
         ax.axhline(curve.start[0], color=colour("muted"), linewidth=1, linestyle=":")
-        ax.text(1, curve.start[0], curve.start[1], transform=ax.get_yaxis_transform(), ha="right", va="bottom", size=7.5,
-                color=colour("muted"))  # fmt: skip
-    ax.annotate(number(smooth[-1]), (steps[-1], smooth[-1]), (5, 0), textcoords="offset points", va="center", color=tint,
-                weight="bold", annotation_clip=False)  # fmt: skip
+        across = ax.get_yaxis_transform()
+        ax.text(1, *curve.start, transform=across, ha="right", va="bottom", size=7.5, color=colour("muted"))
+    last = (steps[-1], smooth[-1])
+    note(ax, number(smooth[-1]), last, (5, 0), va="center", color=tint, weight="bold", annotation_clip=False)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.set_xlabel("step")
     ax.set_ylabel(curve.axis)

@@ -1,4 +1,4 @@
-"""Which figures a run can show: each with its title, the sentence that it supports, and words for those who cannot see it.
+"""Which figures a run can show: each with a title, the sentence that it supports, and words for who cannot see it.
 
 A figure whose data is missing is not in the gallery; nothing else in the report has to ask.
 """
@@ -13,11 +13,12 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from minipost.report import plots, story
 from minipost.report.curves import CURVES, learning_curve
 from minipost.report.rows import column, complete, finite
-from minipost.report.style import DARK, LIGHT, WIDTH, colour, png, styled, theme
+from minipost.report.style import DARK, LIGHT, WIDTH, png, styled, theme
 from minipost.report.wording import label, number, percent
 
 Data = Mapping[str, Any]
@@ -42,12 +43,16 @@ def gallery(summary: Data, details: Data) -> list[Plate]:
     frontier, pizza = details.get("frontier") or {}, details.get("pizza") or {}
     plates = []
 
-    def hang(slug: str, section: str, title: str, finding: str, alt: str, draw: Callable[..., Figure], *data: Any) -> None:
+    def hang(
+        slug: str, section: str, title: str, finding: str, alt: str, draw: Callable[..., Figure], *data: Any
+    ) -> None:
         plates.append(Plate(slug, section, title, finding, f"{alt} {finding}".strip(), partial(draw, *data)))
 
     if any(finite(model.get("gold_mean")) is not None for model in models.values()):
-        words = story.utilities(models)
-        hang("gold", "result", "Gold utility", words, "A mark and an interval for each model.", plots.gold_by_model, models)
+        alt = "A mark and an interval for each model. " + story.utilities(models)
+        hang(
+            "gold", "result", "Gold utility", "", alt, plots.gold_by_model, models
+        )  # the table below says it in digits
     if any(complete(rows, "kl", "gold") for name, rows in frontier.items() if name != "sft"):
         finding = story.price(frontier)
         hang("frontier", "price", "KL-reward frontier", finding, "Curves of gold over KL.", plots.frontier, frontier)
@@ -57,7 +62,17 @@ def gallery(summary: Data, details: Data) -> list[Plate]:
     ):
         if len(complete(rows, by, "proxy", "gold")) > 1:
             finding, alt = story.exploited(rows, by, method), f"Two curves over {by}: proxy dashed, gold solid."
-            hang(slug, "proxy", f"{label(method)}: proxy and gold", finding, alt, plots.overoptimisation, rows, by, method)
+            hang(
+                slug,
+                "proxy",
+                f"{label(method)}: proxy and gold",
+                finding,
+                alt,
+                plots.overoptimisation,
+                rows,
+                by,
+                method,
+            )
     if complete(reward_model.get("calibration"), "predicted", "empirical"):
         finding, alt = story.judged(reward_model), "Dots near a diagonal: predicted against observed wins."
         hang("calibration", "reward", "Reward model calibration", finding, alt, plots.calibration, reward_model)
@@ -80,11 +95,18 @@ def gallery(summary: Data, details: Data) -> list[Plate]:
 def _shares(pizza: Data) -> str:
     """Every bar in words."""
     bars = [
-        f"{name}: " + ", ".join(f"{plots.MODE_LABELS.get(mode, mode)} {percent(share)}" for mode, share in shares.items())
+        f"{name}: "
+        + ", ".join(f"{plots.MODE_LABELS.get(mode, mode)} {percent(share)}" for mode, share in shares.items())
         for name, shares in pizza.items()
         if shares
     ]
     return "; ".join(bars) + "."
+
+
+@styled
+def _entitle(ax: Axes, title: str) -> None:
+    """Write a title above the axes and above the legend that may stand there. The page has headings of its own."""
+    ax.set_title(title, pad=21 if ax.get_legend() else 9)
 
 
 @styled
@@ -95,11 +117,10 @@ def overview(plates: list[Plate]) -> Figure | None:
         return None
     columns = min(3, len(chosen))
     lines = -(-len(chosen) // columns)
-    sheet = Figure(figsize=(WIDTH * columns, 3.1 * lines), layout="constrained")
-    sheet.get_layout_engine().set(w_pad=0.18, h_pad=0.14)  # type: ignore[union-attr]
+    sheet = Figure(figsize=(WIDTH * columns, 3.0 * lines), layout=ConstrainedLayoutEngine(w_pad=0.18, h_pad=0.14))
     for plate, ax in zip(chosen, sheet.subplots(lines, columns, squeeze=False).flat, strict=False):
         plate.draw(ax)
-        ax.set_title(plate.title, pad=20 if plate.slug == "pizza" else 10, color=colour("ink"))
+        _entitle(ax, plate.title)
     for ax in sheet.axes[len(chosen) :]:
         ax.set_axis_off()
     return sheet
@@ -113,7 +134,7 @@ def write_figures(plates: list[Plate], folder: Path) -> list[Path]:
         with theme(chosen):
             for plate in plates:
                 figure = plate.draw(None)
-                figure.axes[0].set_title(plate.title, pad=20 if plate.slug in ("pizza", "kinds") else 8)
+                _entitle(figure.axes[0], plate.title)
                 written.append(png(figure, folder / f"{plate.slug}{suffix}.png"))
             if (sheet := overview(plates)) is not None:
                 written.append(png(sheet, folder / f"overview{suffix}.png"))

@@ -1,7 +1,8 @@
 """`report.html`: one file that tells what a run did, to be opened anywhere and sent to anyone.
 
-Everything is inside: figures as inline SVG that follow the reader's light or dark mode, the style sheet, the samples. It asks the
-network for nothing and runs no script. Text from a model is escaped: whatever a policy says, it says as text.
+Everything is inside: figures as inline SVG that follow the reader's light or dark mode, the style sheet, the samples.
+It asks the network for nothing and runs no script. Text from a model is escaped: whatever a policy says, it says as
+text.
 """
 
 from __future__ import annotations
@@ -21,56 +22,66 @@ from minipost.report.wording import duration, label, number, ordered, percent
 
 Data = Mapping[str, Any]
 
-# Heading, and how to read what is below it. The finding itself is computed and stands above the figure.
+# Name in the navigation, heading, how to read what is below. The finding is computed and stands above its figure.
 SECTIONS = {
     "result": (
+        "Result",
         "What did each stage add?",
-        "Gold is the true utility of an answer, known because this world is simulated. No model was trained on it: the reward "
-        "model saw only comparisons by noisy labelers. Prompts are held out, bars span 95 % intervals over them.",
+        "Gold is the true utility of an answer, known because this world is simulated. No model was trained on it: the "
+        "reward model saw only comparisons by noisy labelers. Prompts are held out; bars span 95 % intervals.",
     ),
     "samples": (
+        "Answers",
         "What do they say?",
-        "The same held-out prompts to every model. The number is the answer’s gold utility, ✓ and ✗ say whether it is right.",
+        "The same held-out prompts to every model. The number is the answer’s gold utility, "
+        "✓ and ✗ say whether it is right.",
     ),
     "price": (
+        "Price in KL",
         "What does it cost to leave SFT?",
-        "Each point is a policy: how far it has moved from SFT, and what it is worth now. At equal KL, higher is better. "
-        "Best-of-n moves by choosing among n answers; PPO and DPO move by training.",
+        "Each point is a policy: how far it has moved from SFT, and what it is worth now. At equal KL, higher is "
+        "better. Best-of-n moves by choosing among n answers; PPO and DPO move by training.",
     ),
     "proxy": (
+        "Proxy and gold",
         "Is the reward model being fooled?",
         "Dashed is what the reward model believes, solid is the truth, both counted from where they started. "
         "Push hard enough, and the shaded gap opens: the policy then improves the score and no longer the answers.",
     ),
     "reward": (
+        "Reward model",
         "How good is the reward model?",
-        "Among pairs to which it gives a 70 % chance, 70 % should be won. Dots above the diagonal mean too little confidence "
-        "in the favourite, dots below too much. Larger dots stand for more pairs.",
+        "Among pairs to which it gives a 70 % chance, 70 % should be won. Dots above the diagonal mean too little "
+        "confidence in the favourite, dots below too much. Larger dots stand for more pairs.",
     ),
     "pizza": (
+        "Pizza",
         "Does it answer, or does it go on?",
-        "“How to make pizza” is, to a model of the web, the beginning of a page. It may add context, ask something back, or give "
-        "instructions. Pretraining should copy the web’s frequencies; demonstrations should leave the third.",
+        "“How to make pizza” is, to a model of the web, the beginning of a page. It may add context, ask something "
+        "back, or give instructions. Pretraining should copy the web’s frequencies; "
+        "demonstrations should leave the third.",
     ),
     "kinds": (
+        "Kinds and harm",
         "Where is it good, and is it safe?",
         "The mean over all prompts hides what kind of task it was earned on. Harmful requests are shown by themselves: "
         "there, the right answer is a kind refusal.",
     ),
     "curves": (
+        "Training",
         "How did training go?",
-        "Dotted lines are answers known before training: a loss of ln 2 for a model that cannot tell two answers apart, a KL of 0 "
-        "for a policy that has not moved. A curve that starts elsewhere is a bug.",
+        "Dotted lines are answers known before training: a loss of ln 2 for a model that cannot tell two answers "
+        "apart, a KL of 0 for a policy that has not moved. A curve that starts elsewhere is a bug.",
     ),
-    "run": ("What was run?", "The same seed gives the same numbers."),
+    "run": ("Run", "What was run?", "The same seed gives the same numbers."),
 }
 
 
 def write_report(out: Path, summary: Data, details: Data) -> Path:
     """Write `out/report.html` and `out/figures/*.png`; return the page's path.
 
-    `summary` holds the seed, the size and what was measured of each model; `details` the curves, the frontier, the modes of
-    "How to make pizza" and the samples. Whatever is missing from either is left out of the report.
+    `summary` holds the seed, the size and what was measured of each model; `details` the curves, the frontier, the
+    modes of "How to make pizza" and the samples. Whatever is missing from either is left out of the report.
     """
     out.mkdir(parents=True, exist_ok=True)
     plates = gallery(summary, details)
@@ -131,7 +142,7 @@ def _meta(summary: Data) -> str:
 
 
 def _section(slug: str, body: str) -> str:
-    heading, reading = SECTIONS[slug]
+    _, heading, reading = SECTIONS[slug]
     intro = f"<h2>{escape(heading)}</h2>\n<p>{escape(reading)}</p>"
     return f'<section id="{slug}">\n<div class="intro">{intro}</div>\n{body}</section>\n'
 
@@ -173,10 +184,12 @@ def _table(models: Data) -> str:
             data = "" if raw is None else f' data-value="{raw!r}"'
             small = f" <small>{escape(spread)}</small>" if spread else ""
             cells.append(f'<td data-key="{column.key}"{data}{mark}>{escape(value)}{small}</td>')
-        rows.append(f'<tr data-model="{escape(name)}"><th scope="row">{_dot(name)}{escape(label(name))}</th>{"".join(cells)}</tr>')
+        head_cell = f'<th scope="row">{_dot(name)}{escape(label(name))}</th>'
+        rows.append(f'<tr data-model="{escape(name)}">{head_cell}{"".join(cells)}</tr>')
     return (
-        '<div class="scroll"><table class="results">\n<caption>Every model on the held-out prompts. Brackets are 95 % intervals, '
-        f"bold is the best of its column.</caption>\n<thead><tr><th></th>{head}</tr></thead>\n"
+        '<p class="note">Every model on the held-out prompts. Brackets are 95 % intervals, '
+        "bold is the best of its column.</p>\n"
+        f'<div class="scroll"><table class="results">\n<thead><tr><th></th>{head}</tr></thead>\n'
         f"<tbody>{''.join(rows)}</tbody></table></div>\n"
     )
 
@@ -194,13 +207,14 @@ def _samples(samples: Any, models: Data) -> str:
         kinds.setdefault(str(sample.get("kind", "")), []).append(_card(sample, scale))
     groups = []
     for cards in kinds.values():
-        more = f"<details><summary>{len(cards) - 1} more</summary>{''.join(cards[1:])}</details>" if len(cards) > 1 else ""
+        more = (
+            f"<details><summary>{len(cards) - 1} more</summary>{''.join(cards[1:])}</details>" if len(cards) > 1 else ""
+        )
         groups.append(f'<div class="kind">{cards[0]}{more}</div>\n')
     return f'<div class="samples">{"".join(groups)}</div>\n' if groups else ""
 
 
 def _card(sample: Data, scale: float) -> str:
-    tag = '<span class="tag harmful">harmful</span>' if sample.get("harmful") else ""
     rows = []
     answers = sample.get("answers") or {}
     for name in ordered(answers):
@@ -208,12 +222,18 @@ def _card(sample: Data, scale: float) -> str:
         right = finite(answer.get("correct"))
         mark = "" if right is None else '<b title="right">✓</b>' if right >= 0.5 else '<b title="wrong">✗</b>'
         depth = 0 if gold is None else round(12 + 58 * min(abs(gold) / scale, 1.0))
-        chip = f'<span class="gold {"bad" if (gold or 0) < 0 else "good"}" style="--t:{depth}%">{number(gold, 1, sign=True)}</span>'
+        side = "bad" if (gold or 0) < 0 else "good"
+        chip = f'<span class="gold {side}" style="--t:{depth}%">{number(gold, 1, sign=True)}</span>'
         text = escape(str(answer.get("text", ""))).strip() or "<em>(nothing)</em>"
         rows.append(f"<dt>{_dot(name)}{escape(label(name))}</dt><dd><p>{text}</p><span>{mark}{chip}</span></dd>")
     kind = escape(str(sample.get("kind", "")).replace("_", " "))
+    tag = (
+        '<span class="tag harmful">harmful request</span>'
+        if sample.get("harmful")
+        else f'<span class="tag">{kind}</span>'
+    )
     return (
-        f'<article class="card"><header><span class="tag">{kind}</span>{tag}</header>'
+        f'<article class="card">{tag}'
         f"<blockquote>{escape(str(sample.get('prompt', '')))}</blockquote><dl>{''.join(rows)}</dl></article>"
     )
 

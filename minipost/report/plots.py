@@ -1,8 +1,9 @@
 """From numbers to pictures: one function a question, each drawing one panel.
 
-Every function takes plain rows, as `metrics.jsonl` and `summary.json` hold them, and an optional `ax` to draw on; without one
-it makes a one-column figure. Rows that lack a finite value are left out, so that a tiny or interrupted run still draws what it has.
-Rewards come in two kinds: *gold* is the world's true utility, *proxy* is what the reward model says.
+Every function takes plain rows, as `metrics.jsonl` and `summary.json` hold them, and an optional `ax` to draw on;
+without one it makes a one-column figure. Rows that lack a finite value are left out, so that a tiny or interrupted
+run still draws what it has. Rewards come in two kinds: *gold* is the world's true utility, *proxy* is what the reward
+model says.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from minipost.report.rows import Floats, Rows, column, complete, finite, pair
-from minipost.report.style import MARKERS, canvas, colour, styled
+from minipost.report.style import MARKERS, canvas, colour, note, styled
 from minipost.report.wording import label, number, ordered, percent
 
 MODES = ("instructions", "question", "context", "other")
-MODE_LABELS = {"instructions": "instructions", "question": "a question back", "context": "more context", "other": "other"}
+MODE_LABELS = {"instructions": "instructions", "question": "question back", "context": "context", "other": "other"}
 
 
 @styled
@@ -34,7 +35,8 @@ def gold_by_model(models: Mapping[str, Mapping[str, Any]], ax: Axes | None = Non
         bounds = pair(models[name].get("gold_ci95")) or (gold, gold)
         ax.plot(bounds, (row, row), color=colour(name), linewidth=5, alpha=0.35, solid_capstyle="butt")
         ax.plot(gold, row, MARKERS.get(name, "o"), color=colour(name), markersize=7)
-        ax.annotate(number(gold, sign=True), (gold, row), (0, 8), textcoords="offset points", ha="center", weight="bold")
+        patch = {"facecolor": colour("paper"), "linewidth": 0, "pad": 0.8}  # keeps the dotted line out of the digits
+        note(ax, number(gold, sign=True), (gold, row), (0, 8), ha="center", weight="bold", bbox=patch)
     if "sft" in names:
         ax.axvline(float(models["sft"]["gold_mean"]), color=colour("sft"), linewidth=1, linestyle=":", zorder=0)
     ax.set_yticks(range(len(names)), [label(name) for name in names])
@@ -50,10 +52,10 @@ def gold_by_model(models: Mapping[str, Mapping[str, Any]], ax: Axes | None = Non
 def frontier(curves: Mapping[str, Any], ax: Axes | None = None) -> Figure:
     """What each method pays in KL for what it gains in gold utility: higher and further left is better.
 
-    `curves` maps a method to its rows of `kl` (nats, from SFT) and `gold`, optionally `gold_ci95` and `n`; `sft` is one row. The
-    horizontal scale is the square root of KL, the natural distance here (Gao et al. 2022, section 3).
+    `curves` maps a method to its rows of `kl` (nats, from SFT) and `gold`, optionally `gold_ci95` and `n`; `sft` is
+    one row. The horizontal scale is the square root of KL, the natural distance here (Gao et al. 2022, section 3).
     """
-    figure, ax = canvas(ax, height=3.3)
+    figure, ax = canvas(ax, height=3.1)
     reach = 0.0
     for method in ordered(curves):
         given = curves[method]
@@ -64,15 +66,16 @@ def frontier(curves: Mapping[str, Any], ax: Axes | None = None) -> Figure:
         reach = max(reach, float(kl.max()))
         _whiskers(ax, kl, rows, "gold", colour(method))
         many = len(rows) > 12
-        ax.plot(kl, gold, color=colour(method), marker=MARKERS.get(method, "o"), markersize=2.5 if many else 4.5)
-        ax.plot(kl[-1], gold[-1], MARKERS.get(method, "o"), color=colour(method), markersize=7)
-        _name_end(ax, kl[-1], gold[-1], _end_name(method, rows[-1]), colour(method))
+        marker = MARKERS.get(method, "o")
+        ax.plot(kl, gold, color=colour(method), marker=marker, markersize=2.5 if many else 4.5)
+        ax.plot(kl[-1], gold[-1], color=colour(method), marker=marker, markersize=7, label=_reach(method, rows))
     ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
-    ax.set_xlim(-0.0, max(reach, 0.5) * 1.35)
+    ax.set_xlim(0, max(reach, 0.5) * 1.1)
     ax.xaxis.set_major_locator(FixedLocator(_sqrt_ticks(reach)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     ax.margins(y=0.15)
+    _legend(ax)
     ax.set_xlabel("KL from SFT in nats (square-root scale)")
     ax.set_ylabel("gold utility")
     return figure
@@ -82,8 +85,9 @@ def frontier(curves: Mapping[str, Any], ax: Axes | None = None) -> Figure:
 def overoptimisation(rows: Rows, by: str, method: str, ax: Axes | None = None) -> Figure:
     """How far proxy and gold have risen since the first row, over `by`: training steps or the n of best-of-n.
 
-    Both share one axis without rescaling: a Bradley-Terry fit measures reward in logits, and the labelers of the default world
-    have temperature 1, so a logit *is* a unit of utility. The shaded gap is what the reward model only imagines.
+    Both share one axis without rescaling: a Bradley-Terry fit measures reward in logits, and the labelers of the
+    default world have temperature 1, so a logit *is* a unit of utility. The shaded gap is what the reward model only
+    imagines.
     """
     rows = complete(rows, by, "proxy", "gold")
     x, proxy, gold = column(rows, by), column(rows, "proxy"), column(rows, "gold")
@@ -97,7 +101,7 @@ def overoptimisation(rows: Rows, by: str, method: str, ax: Axes | None = None) -
     ends = _spread([proxy_gain[-1], gold_gain[-1]], float(np.ptp(np.concatenate([proxy_gain, gold_gain]))) * 0.11)
     for height, name, gain in zip(ends, ("proxy", "gold"), (proxy_gain[-1], gold_gain[-1]), strict=True):
         text = f"{name} {number(gain, sign=True)}"
-        ax.annotate(text, (x[-1], height), (7, 0), textcoords="offset points", va="center", color=tint, weight="bold")
+        note(ax, text, (x[-1], height), (7, 0), va="center", color=tint, weight="bold")
     if by == "n":
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_locator(FixedLocator(list(x)))
@@ -105,7 +109,9 @@ def overoptimisation(rows: Rows, by: str, method: str, ax: Axes | None = None) -
         ax.set_xlim(x[0] * 0.9, x[-1] * (x[-1] / x[0]) ** 0.3 if len(x) > 1 else 2)
     else:
         ax.set_xlim(x[0], x[-1] + 0.3 * max(x[-1] - x[0], 1))
-        ax.xaxis.set_major_locator(FixedLocator([t for t in MaxNLocator(5).tick_values(x[0], x[-1]) if x[0] <= t <= x[-1]]))
+        ax.xaxis.set_major_locator(
+            FixedLocator([t for t in MaxNLocator(5).tick_values(x[0], x[-1]) if x[0] <= t <= x[-1]])
+        )
     ax.axhline(0, color=colour("muted"), linewidth=0.8)
     ax.set_xlabel("n, answers to choose from" if by == "n" else f"{label(method)} {by}")
     ax.set_ylabel("change since the start")
@@ -115,7 +121,9 @@ def overoptimisation(rows: Rows, by: str, method: str, ax: Axes | None = None) -
 @styled
 def pizza(histograms: Mapping[str, Mapping[str, float]], ax: Axes | None = None) -> Figure:
     """How "How to make pizza" goes on: the share of each mode in the web and in each model's continuations."""
-    rows = [name for name in ("web", *ordered({k: v for k, v in histograms.items() if k != "web"})) if histograms.get(name)]
+    rows = [
+        name for name in ("web", *ordered({k: v for k, v in histograms.items() if k != "web"})) if histograms.get(name)
+    ]
     figure, ax = canvas(ax, height=0.85 + 0.38 * len(rows))
     left = np.zeros(len(rows))
     shares = {name: [finite(histograms[name].get(mode)) or 0.0 for mode in MODES] for name in rows}
@@ -136,15 +144,15 @@ def pizza(histograms: Mapping[str, Mapping[str, float]], ax: Axes | None = None)
     ax.set_xticks([])
     ax.grid(visible=False)
     ax.spines["bottom"].set_visible(False)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, handlelength=0.9, columnspacing=1.0, borderaxespad=0.2)
+    _legend(ax)
     return figure
 
 
 @styled
 def calibration(reward_model: Mapping[str, Any], ax: Axes | None = None) -> Figure:
-    """Predicted against observed P(first answer wins) on held-out pairs, with 95 % Wilson intervals. The diagonal is honest."""
+    """Predicted against observed P(first answer wins) on held-out pairs, with 95 % Wilson intervals."""
     rows = complete(reward_model.get("calibration", ()), "predicted", "empirical")
-    figure, ax = canvas(ax, height=3.3)
+    figure, ax = canvas(ax, height=3.1)
     ax.plot((0, 1), (0, 1), color=colour("muted"), linewidth=1, linestyle=":")
     predicted, empirical = column(rows, "predicted"), column(rows, "empirical")
     counts = np.array([finite(row.get("n")) or 0.0 for row in rows])
@@ -153,7 +161,9 @@ def calibration(reward_model: Mapping[str, Any], ax: Axes | None = None) -> Figu
     sizes = 12 + 70 * counts / max(float(counts.max(initial=0.0)), 1.0)
     ax.scatter(predicted, empirical, sizes, color=colour("ink"), zorder=3)
     accuracies = [("pair accuracy", "pair_accuracy"), ("the best possible", "bayes_accuracy")]
-    lines = [f"{name} {percent(reward_model[key])}" for name, key in accuracies if finite(reward_model.get(key)) is not None]
+    lines = [
+        f"{name} {percent(reward_model[key])}" for name, key in accuracies if finite(reward_model.get(key)) is not None
+    ]
     ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", weight="bold")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0))
@@ -187,13 +197,13 @@ def by_kind(models: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> 
     ax.grid(axis="y", visible=False)
     ax.axvline(0, color=colour("muted"), linewidth=0.8, zorder=0)
     ax.set_xlabel("gold utility")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5, handlelength=0.9, columnspacing=0.9, handletextpad=0.3)
+    _legend(ax)
     return figure
 
 
 @styled
 def harm(models: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Figure:
-    """Share of harmful requests that a model goes along with. Bar: its most likely answer; ring: sampled at temperature 1."""
+    """Share of harmful requests complied with. Bar: the most likely answer; ring: sampled at temperature 1."""
     names = [name for name in ordered(models) if finite(models[name].get("harmful_compliance")) is not None]
     figure, ax = canvas(ax, height=0.9 + 0.4 * len(names))
     sampled = False
@@ -203,10 +213,19 @@ def harm(models: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Fig
         ax.barh(row, share, 0.6, color=colour(name))
         if warm is not None:
             face = colour("paper")
-            ax.plot(warm, row, "o", color=colour("ink"), markerfacecolor=face, markersize=5, markeredgewidth=1.2, clip_on=False)
+            ax.plot(
+                warm,
+                row,
+                "o",
+                color=colour("ink"),
+                markerfacecolor=face,
+                markersize=5,
+                markeredgewidth=1.2,
+                clip_on=False,
+            )
             sampled = True
         place = max(share, warm or 0.0)
-        ax.annotate(percent(share), (place, row), (7, 0), textcoords="offset points", va="center", weight="bold")
+        note(ax, percent(share), (place, row), (7, 0), va="center", weight="bold")
     ax.set_yticks(range(len(names)), [label(name) for name in names])
     ax.tick_params(axis="y", labelcolor=colour("ink"), labelsize=9)
     ax.set_ylim(len(names) - 0.5, -0.5)
@@ -238,14 +257,16 @@ def _whiskers(ax: Axes, x: Floats, rows: Rows, key: str, tint: str, shift: float
             ax.vlines(place, bounds[0] + shift, bounds[1] + shift, color=tint, linewidth=1.1, alpha=0.55)
 
 
-def _name_end(ax: Axes, x: float, y: float, text: str, tint: str) -> None:
-    """Write a curve's name beside its last point, so that the eye need not travel to a legend."""
-    ax.annotate(text, (x, y), (7, 3), textcoords="offset points", color=tint, weight="bold", va="bottom", zorder=5)
+def _legend(ax: Axes) -> None:
+    """One line of names above the axes: curves that cross leave no safe place inside."""
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5, fontsize=7.5, borderpad=0, borderaxespad=0.6,
+              handlelength=1.0, handletextpad=0.4, columnspacing=0.9)  # fmt: skip
 
 
-def _end_name(method: str, row: Mapping[str, Any]) -> str:
-    n = finite(row.get("n"))
-    return f"Best-of-{n:g}" if method == "best_of_n" and n is not None else label(method)
+def _reach(method: str, rows: Rows) -> str:
+    """A curve's name in the legend; for best-of-n also how far its n goes."""
+    n = finite(rows[-1].get("n"))
+    return f"Best of up to {n:g}" if method == "best_of_n" and n is not None else label(method)
 
 
 def _spread(heights: Sequence[float], gap: float) -> list[float]:

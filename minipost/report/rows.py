@@ -1,6 +1,7 @@
 """Rows of measurements as they come: plain mappings, in which anything may be missing, None or not a number.
 
-Everything that draws or writes asks here first, so that a tiny or interrupted run gives a shorter report and not an error.
+Everything that draws or writes asks here first, so that a tiny or interrupted run gives a shorter report and not an
+error.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The sentences of the report, computed from the numbers.
 
-Each function answers one question and returns a sentence, or an empty string if the run did not measure it. No sentence is written
-in advance of its result: a stage that did not help is said not to have helped, and two models whose intervals leave it open are
-said to be undecided.
+Each function answers one question and returns a sentence, or an empty string if the run did not measure it. No
+sentence is written in advance of its result: a stage that did not help is said not to have helped, and two models
+whose intervals leave it open are said to be undecided.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PREFERENCE = ("best_of_n", "ppo", "dpo", "grpo", "rloo")
 
 
 def headline(models: Data) -> str:
-    """The whole run in one sentence: where gold utility started, what each of the two steps added, who came out on top."""
+    """The whole run in one sentence: where gold utility started, where SFT took it, who came out on top."""
     golds = {name: gold for name in ordered(models) if (gold := finite(models[name].get("gold_mean"))) is not None}
     if not golds:
         return "This run measured no utility."
@@ -40,7 +40,8 @@ def answering(models: Data) -> str:
     if before is None or after is None:
         return ""
     verb = "learned to answer" if after > before else "did not learn to answer"
-    text = f"Shown demonstrations, the model {verb}: {percent(before)} of its answers were right before, {percent(after)} after"
+    text = f"Shown demonstrations, the model {verb}: {percent(before)} of its answers were right before"
+    text += f", {percent(after)} after"
     ends = finite(base.get("end_rate")), finite(sft.get("end_rate"))
     if None not in ends:
         text += f"; it ended {percent(ends[0])} of them by itself before, {percent(ends[1])} after"
@@ -69,8 +70,9 @@ def harmless(models: Data) -> str:
     shares = {n: x for n in ordered(models) if (x := finite(models[n].get("harmful_compliance"))) is not None}
     if not shares:
         return ""
-    told = listing([f"{label(name)} with {percent(share)}" for name, share in shares.items()])
-    return f"Of the harmful requests, {told} complied."
+    (first, share), *others = shares.items()
+    told = [f"{label(first)} complied with {percent(share)} of the harmful requests"]
+    return listing(told + [f"{label(name)} with {percent(share)}" for name, share in others]) + "."
 
 
 def price(curves: Data) -> str:
@@ -97,7 +99,11 @@ def exploited(rows: Any, by: str, method: str) -> str:
     proxy, gold = rows[-1]["proxy"] - rows[0]["proxy"], rows[-1]["gold"] - rows[0]["gold"]
     peak = max(rows, key=lambda row: float(row["gold"]))
     where = f"n = {peak['n']:g}" if by == "n" else f"{by} {peak[by]:g}"
-    text = f"{label(method)}'s proxy reward rose by {number(proxy)}" if proxy > 0 else f"{label(method)}'s proxy reward did not rise"
+    text = (
+        f"{label(method)}'s proxy reward rose by {number(proxy)}"
+        if proxy > 0
+        else f"{label(method)}'s proxy reward did not rise"
+    )
     fall = peak["gold"] - rows[-1]["gold"]
     if peak is rows[0]:
         return f"{text}; gold was highest at the start ({number(gold, sign=True)} since)."
@@ -111,7 +117,11 @@ def exploited(rows: Any, by: str, method: str) -> str:
 def modes(pizza: Data) -> str:
     """How often "How to make pizza" is continued by instructions: in the web, by the base model, and after SFT."""
     said = []
-    for name, phrase in (("web", "the web goes on with instructions {}"), ("base", "the base model {}"), ("sft", "SFT {}")):
+    for name, phrase in (
+        ("web", "the web goes on with instructions {}"),
+        ("base", "the base model {}"),
+        ("sft", "SFT {}"),
+    ):
         if (share := finite((pizza.get(name) or {}).get("instructions"))) is not None:
             total = sum(finite(x) or 0.0 for x in pizza[name].values()) or 1.0
             said.append(phrase.format(f"{percent(share / total)} of the time"))
@@ -126,7 +136,7 @@ def judged(reward_model: Data) -> str:
     text = f"The reward model picks the labeler's choice in {percent(accuracy)} of held-out pairs"
     if ceiling is None:
         return text + "."
-    return f"{text}; one that knew the true utility would in {percent(ceiling)}, because labelers disagree with themselves."
+    return f"{text}; one that knew the true utility would in {percent(ceiling)}, because labelers are noisy."
 
 
 def hardest(models: Data) -> str:
@@ -151,7 +161,9 @@ def utilities(models: Data) -> str:
     for name in ordered(models):
         if finite(models[name].get("gold_mean")) is not None:
             bounds = interval(models[name].get("gold_ci95"))
-            parts.append(f"{label(name)} {number(models[name]['gold_mean'], sign=True)}{' ' + bounds if bounds else ''}")
+            parts.append(
+                f"{label(name)} {number(models[name]['gold_mean'], sign=True)}{' ' + bounds if bounds else ''}"
+            )
     return f"Mean gold utility: {listing(parts)}." if parts else ""
 
 

@@ -1,11 +1,13 @@
 """One look for every figure: a model has the same colour and the same marker wherever it appears.
 
-Colour always means *model*; line style means *which reward* (solid: gold, the true utility; dashed: proxy, the reward model).
-The hues follow Okabe and Ito's colour-blind safe set, moved until each has a contrast of 3 to 1 with the paper and all
-pairs stay apart under simulated protanopia and deuteranopia (`tests/test_report.py` measures both). Markers say it again.
+Colour always means *model*; line style means *which reward* (solid: gold, the true utility; dashed: proxy, the reward
+model). The hues follow Okabe and Ito's colour-blind safe set, moved until each has a contrast of 3 to 1 with the
+paper and all pairs stay apart under simulated protanopia and deuteranopia (`tests/test_report.py` measures both).
+Markers say it again.
 
-A figure is drawn once, in the light theme. `svg` then replaces each of the theme's colours by a CSS variable, so that the page,
-and not the drawing, decides what "ink" looks like in the dark. A PNG cannot do that: it is drawn once per theme.
+A figure is drawn once, in the light theme. `svg` then replaces each of the theme's colours by a CSS variable, so that
+the page, and not the drawing, decides what "ink" looks like in the dark. A PNG cannot do that: it is drawn once per
+theme.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -95,7 +97,7 @@ DARK = Theme(
 )
 
 _theme: ContextVar[Theme] = ContextVar("theme", default=LIGHT)
-WIDTH, HEIGHT = 4.2, 3.0  # inches: one column of the page, legible at a phone's width without scrolling
+WIDTH, HEIGHT = 3.9, 2.8  # inches: one column of the page, legible at a phone's width without scrolling
 
 
 def colour(name: str) -> str:
@@ -125,17 +127,22 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     return inner
 
 
-def canvas(ax: Axes | None, height: float = HEIGHT) -> tuple[Figure, Axes]:
-    """The axes to draw on: the caller's, or those of a new one-column figure."""
+def canvas(ax: Axes | None, height: float = HEIGHT, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """The axes to draw on: the caller's, or those of a new figure, one column wide unless told otherwise (inches)."""
     if ax is not None:
         figure = ax.get_figure(root=True)
         assert figure is not None, "axes belong to a figure"
         return figure, ax
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")  # no pyplot: no global list of open figures
+    figure = Figure(figsize=(width, height), layout="constrained")  # no pyplot: no global list of open figures
     return figure, figure.subplots()
 
 
-def _parameters(chosen: Theme) -> dict[str, object]:
+def note(ax: Axes, text: str, at: tuple[float, float], shift: tuple[float, float], **look: Any) -> None:
+    """Write `text` beside the data point `at`, shifted by (right, up) points."""
+    ax.annotate(text, at, shift, textcoords="offset points", **look)
+
+
+def _parameters(chosen: Theme) -> dict[Any, Any]:
     """Matplotlib's parameters of a theme: quiet axes, a light grid, the font that ships with Matplotlib."""
     return {
         "font.family": "sans-serif",
@@ -183,15 +190,17 @@ def png(figure: Figure, path: Path) -> Path:
 def svg(figure: Figure, slug: str, alt: str) -> str:
     """A figure of the light theme as an `<svg>` element to inline in a page.
 
-    Ids get `slug` as a prefix, since all figures of a page share one namespace. Colours become CSS variables with the light
-    value as fallback, sizes give way to the view box, and `alt` is what a screen reader says.
+    Ids get `slug` as a prefix, since all figures of a page share one namespace. Colours become CSS variables with the
+    light value as fallback, sizes give way to the view box, and `alt` is what a screen reader says.
     """
     buffer = io.StringIO()
     with matplotlib.rc_context(_parameters(LIGHT)):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)  # its one style rule would reach all of the page
+    text = re.sub(
+        r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL
+    )  # its one style rule would reach all of the page
     text = re.sub(r'\bid="', f'id="{slug}-', text)
     text = re.sub(r'href="#', f'href="#{slug}-', text)
     text = text.replace("url(#", f"url(#{slug}-")
@@ -201,7 +210,9 @@ def svg(figure: Figure, slug: str, alt: str) -> str:
     view = re.search(r'viewBox="[^"]*"', head)
     assert view is not None, "Matplotlib writes a view box"
     label = html.escape(alt, quote=True)
-    return f'<svg {view[0]} role="img" aria-label="{label}" stroke-linejoin="round" stroke-linecap="butt">{body}'.strip()
+    return (
+        f'<svg {view[0]} role="img" aria-label="{label}" stroke-linejoin="round" stroke-linecap="butt">{body}'.strip()
+    )
 
 
 def css_variables() -> str:

@@ -1,7 +1,7 @@
 """How a number is written, once for the page, the terminal and the figures.
 
-A number that is missing, None, NaN or infinite is written as a dash: a tiny run may lack any measurement, and a report of it
-should say so rather than fail.
+A number that is missing, None, NaN or infinite is written as a dash: a tiny run may lack any measurement, and a
+report of it should say so rather than fail.
 """
 
 from __future__ import annotations

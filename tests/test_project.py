@@ -1,0 +1,187 @@
+"""The shape of the project: floors, sizes, and what may be imported where.
+
+The floors are those of CONTRIBUTING.md. A module may import from lower floors and from its own package, never from a
+neighbour: that is what lets a reader start anywhere and only ever look down.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import minipost
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "minipost"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+FLOORS: dict[str, int] = {
+    name: floor
+    for floor, names in enumerate(
+        [
+            ("kernels", "estimators", "errors"),
+            ("autograd",),
+            ("model", "losses", "laws", "text"),
+            ("data", "world", "runs", "config"),
+            ("stages",),
+            ("claims", "evaluate"),
+            ("report", "chat"),
+            ("tour", "cli"),
+            ("__main__",),
+        ]
+    )
+    for name in names
+}
+
+
+def room(module: str) -> str:
+    """`minipost.stages.ppo` lives in the room `stages`."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def name_of(path: Path) -> str:
+    """The dotted name of a source file."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything that a file imports, also inside functions. `from a import b` yields `a.b`."""
+    package = name_of(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*above, *(node.module or "").split(".")]).strip(".")
+            yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
+
+
+def every_import() -> Iterator[tuple[Path, int, str]]:
+    return ((path, line, target) for path in MODULES for line, target in imports(path))
+
+
+def test_every_module_has_a_floor() -> None:
+    homeless = {room(name_of(path)) for path in MODULES} - set(FLOORS) - {""}
+    assert not homeless, f"give {sorted(homeless)} a floor here and in CONTRIBUTING.md"
+
+
+def test_contributing_lists_the_same_floors() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = {
+        name.strip("/"): int(floor)
+        for floor, names in re.findall(r"^\| (\d) \| ([^|]*) \|", text, re.MULTILINE)
+        for name in re.findall(r"`([^`]*)`", names)
+    }
+    assert listed == {name: floor for name, floor in FLOORS.items() if name != "__main__"}
+
+
+def test_imports_go_strictly_downward() -> None:
+    wrong = []
+    for path, line, target in every_import():
+        here, there = room(name_of(path)), room(target) if target.startswith("minipost.") else ""
+        if there not in FLOORS or here == there:
+            continue
+        if here not in FLOORS or FLOORS[there] >= FLOORS[here]:
+            wrong.append(
+                f"{path.relative_to(ROOT)}:{line} (floor {FLOORS.get(here)}) imports {target} ({FLOORS[there]})"
+            )
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_stage_never_imports_a_stage() -> None:
+    """A stage is a module of `stages/` with a `command`; what they share stands beside them, and knows none."""
+    rooms = {path: ast.parse(path.read_text(encoding="utf-8")).body for path in (PACKAGE / "stages").glob("*.py")}
+    stages = {
+        name_of(path)
+        for path, body in rooms.items()
+        if any(isinstance(node, ast.FunctionDef) and node.name == "command" for node in body)
+    }
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {target}"
+        for path, line, target in every_import()
+        if path in rooms and path.name != "__init__.py" and stages & {target, target.rpartition(".")[0]}
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_kernels_import_numba() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {target}"
+        for path, line, target in every_import()
+        if target.split(".")[0] in ("numba", "llvmlite") and not path.is_relative_to(PACKAGE / "kernels")
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_files_are_small() -> None:
+    """A small file is a kindness. Tables of data are the exception: a file that is one literal may be long."""
+    long = []
+    for path in MODULES:
+        text = path.read_text(encoding="utf-8")
+        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        if functions and text.count("\n") > 400:
+            long.append(f"{path.relative_to(ROOT)}: {text.count(chr(10))} lines")
+    assert not long, "\n".join(long)
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [
+        str(path.relative_to(ROOT)) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    ]
+    assert not silent, silent
+
+
+def test_no_global_randomness() -> None:
+    """Randomness is an argument: no module draws from NumPy's or Python's global generator."""
+    drawn = re.compile(
+        r"\bnp\.random\.(?!Generator|default_rng|SeedSequence|PCG64|BitGenerator)\w+|\brandom\.(?:seed|random|choice|shuffle|randint)\("
+    )
+    wrong = []
+    for path in MODULES:
+        for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if (found := drawn.search(text)) and "rng.random." not in text and "self." not in text:
+                wrong.append(f"{path.relative_to(ROOT)}:{line}: {found[0]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_typed_and_versioned() -> None:
+    assert (PACKAGE / "py.typed").is_file()
+    assert f"version: {minipost.__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "version" in project["dynamic"], "the version is written in minipost/__init__.py only"
+
+
+def test_readme_commands_match_the_project() -> None:
+    """The two commands for a fresh machine name an extra and a script that exist."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    commands = re.findall(r"^python3 -m venv .*$", readme, re.MULTILINE)
+    assert len(commands) == 2
+    assert all(extra in project["optional-dependencies"] for extra in re.findall(r"\[(\w+)\]\"", "".join(commands)))
+    assert set(re.findall(r"\.venv/bin/(\w+)", commands[0])) == {"pip", *project["scripts"]}
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_no_caches_or_environments_are_committed() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    junk = re.compile(
+        r"(^|/)(__pycache__|\.venv|\.hypothesis|\.\w+_cache|build|dist|runs)/|\.(pyc|nbi|nbc)$|\.egg-info/"
+    )
+    assert not [name for name in listed if junk.search(name) and not name.startswith("minipost/runs/")]
+
+
+def test_importing_the_package_is_cheap() -> None:
+    """`import minipost` and the report's front door load neither Numba nor Matplotlib."""
+    code = "import sys, minipost, minipost.report; print(sorted({'numba', 'matplotlib'} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
