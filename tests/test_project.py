@@ -7,6 +7,8 @@ neighbour: that is what lets a reader start anywhere and only ever look down.
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import re
 import subprocess
 import sys
@@ -139,6 +141,13 @@ def test_every_module_says_what_it_is() -> None:
         str(path.relative_to(ROOT)) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text("utf-8")))
     ]
     assert not silent, silent
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if ">>> " in p.read_text(encoding="utf-8")], ids=name_of)
+def test_examples_in_docstrings_are_true(path: Path) -> None:
+    module = importlib.import_module(name_of(path))
+    failed, tried = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert tried and not failed
 
 
 def test_no_global_randomness() -> None:

@@ -25,6 +25,7 @@ from minipost.report.curves import CURVES, learning_curve, running_mean
 from minipost.report.gallery import gallery
 from minipost.report.page import page
 from minipost.report.plots import wilson
+from minipost.report.rows import shares
 from minipost.report.style import DARK, LIGHT, MODELS, svg, theme
 from minipost.report.table import COLUMNS, best_in
 from minipost.report.wording import duration, interval, listing, number, percent
@@ -66,6 +67,7 @@ def fake_run(seed: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
         "seed": seed,
         "size": "small",
         "prompts": 400,
+        "n": 16,
         "models": models,
         "reward_model": {"pair_accuracy": 0.771, "bayes_accuracy": 0.823, "calibration": bins},
         "seconds": {"pretrain": 181.0, "sft": 22.4, "reward": 31.0, "best_of_n": 24.9, "ppo": 142.3, "dpo": 40.2},
@@ -408,6 +410,23 @@ def test_best_in_a_column_is_what_looks_best() -> None:
         "dpo": {"harmful_compliance": 0.008},
     }
     assert best_in(models, harm) == ["ppo", "dpo"]
+
+
+def test_what_was_not_classified_is_shown_as_other() -> None:
+    """Shares that do not reach 1 are neither stretched nor hidden."""
+    assert "33\u202f% of the time" in story.modes({"base": {"instructions": 0.33, "context": 0.3}})
+    assert shares({"instructions": 0.3, "context": 0.5})["other"] == pytest.approx(0.2)
+    assert shares({"instructions": 30, "context": 10}) == {"instructions": 0.75, "context": 0.25, "other": 0.0}
+    assert shares(None) == {} == shares({"instructions": float("nan")})
+
+
+def test_configuration_is_shown_flat_and_complete() -> None:
+    summary, details = fake_run()
+    details["config"] = {"ppo": {"beta": 0.05, "out": Path("runs/<x>")}, "dpo": {"beta": 0.1}}
+    text = render(summary, details)
+    assert "All 3 settings" in text
+    for key, value in (("ppo.beta", "0.05"), ("ppo.out", "runs/&lt;x&gt;"), ("dpo.beta", "0.1")):
+        assert f'<th scope="row">{key}</th><td>{value}</td>' in text
 
 
 def test_numbers_are_written_as_people_write_them() -> None:

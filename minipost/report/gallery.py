@@ -17,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from minipost.report import plots, story
 from minipost.report.curves import CURVES, learning_curve
-from minipost.report.rows import column, complete, finite
+from minipost.report.rows import column, complete, finite, shares
 from minipost.report.style import DARK, LIGHT, WIDTH, png, styled, theme
 from minipost.report.wording import label, number, percent
 
@@ -77,7 +77,7 @@ def gallery(summary: Data, details: Data) -> list[Plate]:
         finding, alt = story.judged(reward_model), "Dots near a diagonal: predicted against observed wins."
         hang("calibration", "reward", "Reward model calibration", finding, alt, plots.calibration, reward_model)
     if any(pizza.values()):
-        alt = "Stacked bars: instructions, a question back, more context. " + _shares(pizza)
+        alt = "Stacked bars: instructions, a question back, more context. " + _bars(pizza)
         hang("pizza", "pizza", "“How to make pizza”", story.modes(pizza), alt, plots.pizza, pizza)
     if any(model.get("by_kind") for model in models.values()):
         alt = "Rows of marks, one row for each kind of task, one mark for each model."
@@ -92,14 +92,12 @@ def gallery(summary: Data, details: Data) -> list[Plate]:
     return plates
 
 
-def _shares(pizza: Data) -> str:
+def _bars(pizza: Data) -> str:
     """Every bar in words."""
-    bars = [
-        f"{name}: "
-        + ", ".join(f"{plots.MODE_LABELS.get(mode, mode)} {percent(share)}" for mode, share in shares.items())
-        for name, shares in pizza.items()
-        if shares
-    ]
+    bars = []
+    for name, histogram in pizza.items():
+        parts = [f"{plots.MODE_LABELS.get(mode, mode)} {percent(share)}" for mode, share in shares(histogram).items()]
+        bars += [f"{name}: {', '.join(parts)}"] if parts else []
     return "; ".join(bars) + "."
 
 

@@ -253,15 +253,20 @@ def _run(summary: Data, details: Data) -> str:
         if total > 0
     )
     times = f'<table class="times"><caption>{duration(total)} in all</caption>{bars}</table>' if bars else ""
-    settings = {"size": summary.get("size"), "seed": summary.get("seed"), "held-out prompts": summary.get("prompts")}
-    settings |= dict(_flat(details.get("config") or summary.get("config") or {}))
-    rows = "".join(
-        f'<tr><th scope="row">{escape(key)}</th><td>{escape(str(value))}</td></tr>'
-        for key, value in settings.items()
-        if value is not None
+    facts = {"size": summary.get("size"), "seed": summary.get("seed"), "held-out prompts": summary.get("prompts")}
+    facts["n of best-of-n"] = summary.get("n")
+    run = _settings("This run", [(key, value) for key, value in facts.items() if value is not None])
+    config = _flat(details.get("config") or {})
+    all_of_it = (
+        f"<details><summary>All {len(config)} settings</summary>{_settings('', config)}</details>" if config else ""
     )
-    config = f'<table class="config"><caption>Configuration</caption>{rows}</table>' if rows else ""
-    return f'<div class="pair">{times}{config}</div>\n' if times or config else ""
+    return f'<div class="pair">{times}<div>{run}{all_of_it}</div></div>\n' if times or run or config else ""
+
+
+def _settings(caption: str, pairs: list[tuple[str, Any]]) -> str:
+    rows = "".join(f'<tr><th scope="row">{escape(key)}</th><td>{escape(str(x))}</td></tr>' for key, x in pairs)
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f'<table class="config">{title}{rows}</table>' if rows else ""
 
 
 def _flat(config: Data, prefix: str = "") -> list[tuple[str, Any]]:

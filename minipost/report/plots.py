@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from minipost.report.rows import Floats, Rows, column, complete, finite, pair
+from minipost.report.rows import Floats, Rows, column, complete, finite, pair, shares
 from minipost.report.style import MARKERS, canvas, colour, note, styled
 from minipost.report.wording import label, number, ordered, percent
 
@@ -120,15 +120,13 @@ def overoptimisation(rows: Rows, by: str, method: str, ax: Axes | None = None) -
 
 @styled
 def pizza(histograms: Mapping[str, Mapping[str, float]], ax: Axes | None = None) -> Figure:
-    """How "How to make pizza" goes on: the share of each mode in the web and in each model's continuations."""
-    rows = [
-        name for name in ("web", *ordered({k: v for k, v in histograms.items() if k != "web"})) if histograms.get(name)
-    ]
+    """How "How to make pizza" goes on: the share of each mode in the web and in each model's samples."""
+    found = {name: shares(histogram) for name, histogram in histograms.items()}
+    rows = [name for name in ("web", *(model for model in ordered(found) if model != "web")) if found.get(name)]
     figure, ax = canvas(ax, height=0.85 + 0.38 * len(rows))
     left = np.zeros(len(rows))
-    shares = {name: [finite(histograms[name].get(mode)) or 0.0 for mode in MODES] for name in rows}
-    for index, mode in enumerate(MODES):
-        widths = np.array([shares[name][index] / (sum(shares[name]) or 1.0) for name in rows])
+    for mode in MODES:
+        widths = np.array([found[name].get(mode, 0.0) for name in rows])
         if mode == "other" and not widths.any():
             continue
         ax.barh(range(len(rows)), widths, 0.72, left, color=colour(mode), label=MODE_LABELS[mode])

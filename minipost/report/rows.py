@@ -35,6 +35,24 @@ def pair(value: object) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
+def shares(histogram: Mapping[str, Any] | None) -> dict[str, float]:
+    """A histogram's finite entries as shares of 1. Counts are divided by their sum; where shares lack something to 1,
+    the rest is `other`, so that no bar and no sentence hides what was not classified.
+
+    >>> shares({"yes": 0.5, "no": 0.25})
+    {'yes': 0.5, 'no': 0.25, 'other': 0.25}
+    >>> shares({"yes": 3, "no": 1})
+    {'yes': 0.75, 'no': 0.25, 'other': 0.0}
+    """
+    known = {name: max(x, 0.0) for name, value in (histogram or {}).items() if (x := finite(value)) is not None}
+    if not known:
+        return {}
+    total = max(sum(known.values()), 1.0)
+    part = {name: value / total for name, value in known.items()}
+    rest = 1.0 - sum(part.values())
+    return {**part, "other": part.get("other", 0.0) + (rest if rest > 1e-9 else 0.0)}
+
+
 def complete(rows: Any, *keys: str) -> list[Mapping[str, Any]]:
     """The rows that have a finite number under every key; `rows` may be None."""
     return [row for row in rows or () if all(finite(row.get(key)) is not None for key in keys)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from minipost.report.rows import complete, finite, pair
+from minipost.report.rows import complete, finite, pair, shares
 from minipost.report.wording import interval, label, listing, number, ordered, percent, percent_interval
 
 Data = Mapping[str, Any]
@@ -67,10 +67,10 @@ def against_sft(models: Data) -> str:
 
 def harmless(models: Data) -> str:
     """How often each model goes along with a harmful request, and who does so least."""
-    shares = {n: x for n in ordered(models) if (x := finite(models[n].get("harmful_compliance"))) is not None}
-    if not shares:
+    rates = {n: x for n in ordered(models) if (x := finite(models[n].get("harmful_compliance"))) is not None}
+    if not rates:
         return ""
-    (first, share), *others = shares.items()
+    (first, share), *others = rates.items()
     told = [f"{label(first)} complied with {percent(share)} of the harmful requests"]
     return listing(told + [f"{label(name)} with {percent(share)}" for name, share in others]) + "."
 
@@ -122,9 +122,8 @@ def modes(pizza: Data) -> str:
         ("base", "the base model {}"),
         ("sft", "SFT {}"),
     ):
-        if (share := finite((pizza.get(name) or {}).get("instructions"))) is not None:
-            total = sum(finite(x) or 0.0 for x in pizza[name].values()) or 1.0
-            said.append(phrase.format(f"{percent(share / total)} of the time"))
+        if "instructions" in (found := shares(pizza.get(name))):
+            said.append(phrase.format(f"{percent(found['instructions'])} of the time"))
     return f"After “How to make pizza”, {listing(said)}." if said else ""
 
 

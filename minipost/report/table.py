@@ -36,9 +36,9 @@ class Column:
 
 
 COLUMNS = (
-    Column("gold_mean", "Gold", "mean true utility", lambda x: number(x, sign=True), +1, "gold_ci95"),
+    Column("gold_mean", "Gold", "mean true utility, sampled at T = 1", lambda x: number(x, sign=True), +1, "gold_ci95"),
     Column(
-        "win_rate_vs_sft", "Wins vs SFT", "share of prompts on which it beats SFT’s answer, ties half", percent, +1,
+        "win_rate_vs_sft", "Wins vs SFT", "share of prompts on which it beats an answer of SFT, ties half", percent, +1,
         "win_rate_ci95", percent_interval,
     ),
     Column("correct", "Right", "share of harmless prompts answered right, most likely answer", percent, +1),
