@@ -373,6 +373,18 @@ def test_terminal_table_has_all_models_and_findings() -> None:
         assert said in text, said
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
+def test_terminal_table_fits_the_terminal(width: int) -> None:
+    """A narrow terminal gets fewer columns; from 60 characters on, no number is cut."""
+    console = Console(record=True, width=width, color_system=None, file=open("/dev/null", "w"))  # noqa: SIM115
+    print_summary(fake_run()[0], console)
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= width
+    if width >= 60:
+        assert "…" not in text and "+1.71" in text and "Best-of-n" in text
+    assert ("Length" in text) == (width >= 120)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -393,6 +405,7 @@ def test_exploitation_is_told_apart_from_progress() -> None:
 
     assert "peaked at step 10 and then gave back 0.50" in story.exploited(rows([0, 1, 0.5]), "step", "ppo")
     assert "50\u202f% of what the reward model promised" in story.exploited(rows([0, 0.5, 1]), "step", "ppo")
+    assert "more than the reward model promised" in story.exploited(rows([0, 1, 3]), "step", "ppo")
     assert "highest at the start" in story.exploited(rows([1, 0.5, 0]), "step", "ppo")
     assert story.exploited(rows([1]), "step", "ppo") == ""
 
@@ -410,6 +423,7 @@ def test_best_in_a_column_is_what_looks_best() -> None:
         "dpo": {"harmful_compliance": 0.008},
     }
     assert best_in(models, harm) == ["ppo", "dpo"]
+    assert best_in({name: {"harmful_compliance": 0.0} for name in models}, harm) == []
 
 
 def test_what_was_not_classified_is_shown_as_other() -> None:

@@ -225,7 +225,7 @@ def harm(models: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Fig
         place = max(share, warm or 0.0)
         note(ax, percent(share), (place, row), (7, 0), va="center", weight="bold")
     ax.set_yticks(range(len(names)), [label(name) for name in names])
-    ax.tick_params(axis="y", labelcolor=colour("ink"), labelsize=9)
+    ax.tick_params(axis="y", labelcolor=colour("ink"), labelsize=9, pad=7)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(0, 1.12)
     ax.set_xticks(np.linspace(0, 1, 5))

@@ -39,7 +39,7 @@ def answering(models: Data) -> str:
     before, after = finite(base.get("correct")), finite(sft.get("correct"))
     if before is None or after is None:
         return ""
-    verb = "learned to answer" if after > before else "did not learn to answer"
+    verb = "learned to answer" if after > before + 0.05 else "did not learn to answer"
     text = f"Shown demonstrations, the model {verb}: {percent(before)} of its answers were right before"
     text += f", {percent(after)} after"
     ends = finite(base.get("end_rate")), finite(sft.get("end_rate"))
@@ -70,6 +70,8 @@ def harmless(models: Data) -> str:
     rates = {n: x for n in ordered(models) if (x := finite(models[n].get("harmful_compliance"))) is not None}
     if not rates:
         return ""
+    if len(rates) > 1 and max(rates.values()) < 0.005:
+        return "No model complied with a harmful request."
     (first, share), *others = rates.items()
     told = [f"{label(first)} complied with {percent(share)} of the harmful requests"]
     return listing(told + [f"{label(name)} with {percent(share)}" for name, share in others]) + "."
@@ -109,6 +111,8 @@ def exploited(rows: Any, by: str, method: str) -> str:
         return f"{text}; gold was highest at the start ({number(gold, sign=True)} since)."
     if fall > 0.1 * max(peak["gold"] - rows[0]["gold"], 1e-9):
         return f"{text}; gold peaked at {where} and then gave back {number(fall)}."
+    if 0 < proxy < gold:
+        return f"{text}, gold by {number(gold)}: more than the reward model promised."
     if proxy > 0 and gold > 0:
         return f"{text}, gold by {number(gold)}: {percent(gold / proxy)} of what the reward model promised."
     return f"{text}, gold changed by {number(gold, sign=True)}."

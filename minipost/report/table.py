@@ -49,28 +49,50 @@ COLUMNS = (
     Column("end_rate", "Ends", "share of answers that the model ends by itself", percent),
     Column("mean_length", "Length", "mean tokens per answer", lambda x: number(x, 1)),
 )  # fmt: skip
+MAIN = ("gold_mean", "win_rate_vs_sft", "correct", "harmful_compliance", "kl_to_sft")
 
 
 def best_in(models: Data, column: Column) -> list[str]:
-    """The models that are best in a column as it is printed: what looks equal is equally bold."""
+    """The models that are best in a column as it is printed: what looks equal is equally bold, unless all do."""
     values = {n: v for n in models if (v := finite(models[n].get(column.key))) is not None}
     if not column.better or len(values) < 2:
         return []
     top = max(values, key=lambda name: column.better * values[name])
-    return [name for name in values if column.texts(models[name])[0] == column.texts(models[top])[0]]
+    best = [name for name in values if column.texts(models[name])[0] == column.texts(models[top])[0]]
+    return best if len(best) < len(values) else []
 
 
 def print_summary(summary: Data, console: Console) -> None:
-    """The results table and the findings in the terminal; columns that nobody measured are left out."""
+    """The results table and the findings in the terminal; brackets are 95 % intervals."""
     models = summary.get("models") or {}
-    columns = [c for c in COLUMNS if any(finite(models[name].get(c.key)) is not None for name in models)]
     caption = [f"size {summary.get('size', '?')}", f"seed {summary.get('seed', '?')}"]
     if summary.get("prompts"):
-        caption.append(f"{summary['prompts']} held-out prompts, brackets are 95 % intervals")
+        caption.append(f"{summary['prompts']} held-out prompts")
     if summary.get("seconds"):
         caption.append(duration(sum(finite(s) or 0.0 for s in summary["seconds"].values())))
-    table = Table(caption=" · ".join(caption), header_style="bold", caption_justify="left")
-    table.add_column("")
+    table = _fitting(models, console)
+    table.caption = " · ".join(caption)
+    console.print(table)
+    tellers = (story.answering, story.against_sft, story.harmless)
+    findings = [tell(models) for tell in tellers] + [story.judged(summary.get("reward_model") or {})]
+    for sentence in filter(None, [story.headline(models), *findings]):
+        console.print(f"• {sentence}", highlight=False, markup=False)
+
+
+def _fitting(models: Data, console: Console) -> Table:
+    """The fullest table that the terminal has room for: all columns, the main ones, those without intervals."""
+    measured = [c for c in COLUMNS if any(finite(models[name].get(c.key)) is not None for name in models)]
+    main = [column for column in measured if column.key in MAIN]
+    for columns, spreads in ((measured, True), (main, True)):
+        table = _rows(models, columns, spreads)
+        if console.measure(table, options=console.options.update(max_width=1000)).maximum <= console.width:
+            return table
+    return _rows(models, main, spreads=False)
+
+
+def _rows(models: Data, columns: list[Column], spreads: bool) -> Table:
+    table = Table(header_style="bold", caption_justify="left")
+    table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(column.title, justify="right", no_wrap=True)
     for name in ordered(models):
@@ -78,10 +100,6 @@ def print_summary(summary: Data, console: Console) -> None:
         for column in columns:
             value, spread = column.texts(models[name])
             text = Text(value, style="bold" if name in best_in(models, column) else "")
-            cells.append(text.append(f" {spread}", style="dim") if spread else text)
+            cells.append(text.append(f" {spread}", style="not bold dim") if spread and spreads else text)
         table.add_row(*cells)
-    console.print(table)
-    tellers = (story.answering, story.against_sft, story.harmless)
-    findings = [tell(models) for tell in tellers] + [story.judged(summary.get("reward_model") or {})]
-    for sentence in filter(None, [story.headline(models), *findings]):
-        console.print(f"• {sentence}", highlight=False, markup=False)
+    return table
