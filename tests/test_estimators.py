@@ -1,4 +1,4 @@
-# ruff: noqa: N802  (P42 and its like are names of laws)
+
 """The laws of token rewards, GAE, whitening, RLOO, GRPO, best-of-n and the KL controllers."""
 
 from __future__ import annotations

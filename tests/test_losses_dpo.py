@@ -1,4 +1,4 @@
-# ruff: noqa: N802  (P57 and its like are names of laws)
+
 """The laws of DPO and its family."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: N802  (P51 and its like are names of laws)
+
 """The laws of the KL estimators, with expectations taken exactly over a small vocabulary."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: N802  (P36 and its like are names of laws)
+
 """The laws of PPO's policy loss, value loss and entropy."""
 
 from __future__ import annotations

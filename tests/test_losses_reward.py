@@ -1,4 +1,4 @@
-# ruff: noqa: N802  (P14 and its like are names of laws)
+
 """The laws of the reward model's losses."""
 
 from __future__ import annotations

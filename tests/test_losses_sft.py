@@ -1,4 +1,4 @@
-# ruff: noqa: N802  (P1 and its like are names of laws)
+
 """The laws of cross-entropy and of sequence log-probabilities."""
 
 from __future__ import annotations

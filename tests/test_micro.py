@@ -1,4 +1,4 @@
-# ruff: noqa: N802  (P53 and its like are names of laws)
+
 """The micro-world, and the laws that only a world in which everything can be summed can check."""
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Is a derivative right? Compare it with finite differences, in float64, in every coordinate.
 
-For a function `f` from arrays to one array, a direction `u` in the outputs turns it into the scalar `<u, f(x)>`. The tape
-gives its gradient `vjp(u)`; central differences give `<u, f(x + h e) - f(x - h e)> / 2h` for each coordinate `e`. One
-random `u` is enough: a wrong entry of the Jacobian hides only if `u` happens to be orthogonal to it (HIPS/autograd's
-`test_util` checks the same inner product, `<u, jvp(v)> = <vjp(u), v>`).
+For a function `f` from arrays to one array, a direction `u` in the outputs turns it into the scalar `<u, f(x)>`. The
+tape gives its gradient `vjp(u)`; central differences give `<u, f(x + h e) - f(x - h e)> / 2h` for each coordinate `e`.
+One random `u` is enough: a wrong entry of the Jacobian hides only if `u` happens to be orthogonal to it
+(HIPS/autograd's `test_util` checks the same inner product, `<u, jvp(v)> = <vjp(u), v>`).
 """
 
 from __future__ import annotations

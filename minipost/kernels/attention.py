@@ -7,8 +7,8 @@ first token that token i may see: the start of its document. One integer a token
 row) and left padding alike; it never falls within a row.
 
 How it is fast: 32 queries at a time, both products are matrix products over the visible keys only, and the scores of a
-tile stay in the core's cache. Instead of the probabilities the forward pass keeps `lse_i = log sum_j exp(score_ij)`, and
-the backward pass makes them again (Dao et al. 2022, FlashAttention, section 3.1).
+tile stay in the core's cache. Instead of the probabilities the forward pass keeps `lse_i = log sum_j exp(score_ij)`,
+and the backward pass makes them again (Dao et al. 2022, FlashAttention, section 3.1).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Matrix products: NumPy's own OpenBLAS, also from inside compiled kernels, at one thread.
 
-NumPy's wheels carry an OpenBLAS. Its `cblas_sgemm` can be called from compiled code by address, which saves SciPy (143 MB)
-and lets a kernel such as attention be a loop over small matrix products. The address is registered with the compiler
-under a name of our own, `minipost_sgemm`, so that cached machine code finds it in the next process; where NumPy was built
-against another library the same name stands for plain loops.
+NumPy's wheels carry an OpenBLAS. Its `cblas_sgemm` can be called from compiled code by address, which saves SciPy
+(143 MB) and lets a kernel such as attention be a loop over small matrix products. The address is registered with the
+compiler under a name of our own, `minipost_sgemm`, so that cached machine code finds it in the next process; where
+NumPy was built against another library the same name stands for plain loops.
 
 Why one thread: the package runs one Python thread for each core, each on its share of the batch. A BLAS that starts its
 own threads on top of that costs up to 10x.
@@ -78,7 +78,7 @@ def _as_pointer_in_kernels(address):  # type: ignore[no-untyped-def]
     from numba.core import cgutils
     from numba.extending import intrinsic
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def cast(typing_context: Any, address: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.inttoptr(arguments[0], cgutils.voidptr_t)
@@ -109,7 +109,7 @@ set_blas_threads(1)
 
 
 def gemm(a: Any, b: Any, c: Any, transpose_a: bool, transpose_b: bool, alpha: float, beta: float) -> None:
-    """`c = alpha op(a) op(b) + beta c` inside kernels, for 2-D arrays whose last axis is contiguous (rows may be strided)."""
+    """`c = alpha op(a) op(b) + beta c` inside kernels, for matrices with contiguous last axes; rows may be strided."""
     A, B = (a.T if transpose_a else a), (b.T if transpose_b else b)
     c[...] = alpha * (A @ B) + (beta * c if beta != 0 else 0)
 

@@ -19,7 +19,7 @@ from minipost.kernels.rope import rotate_row
 def attend(
     qkv: Any, slots: Any, positions: Any, keys: Any, values: Any, cos: Any, sin: Any, heads: int, out: Any
 ) -> None:
-    """qkv[B, (H+2K)*D] (q and k are turned in place), slots[B], positions[B] -> out[B, H*D]; the cache gains one token."""
+    """qkv[B, (H+2K)*D] (q and k are turned in place), slots[B], positions[B] -> out[B, H*D]; the cache grows."""
     B, K, D = qkv.shape[0], keys.shape[1], keys.shape[3]
     group = heads // K
     scale = qkv.dtype.type(1.0 / np.sqrt(D))

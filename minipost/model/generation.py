@@ -1,9 +1,9 @@
 """Sampling with a cache of keys and values, for many prompts of different lengths at once.
 
-All sequences start at position 0 and move in step. As long as its prompt lasts, a sequence is fed its next prompt token;
-after that, the token that it sampled last. A sequence that has sampled the end token drops out, and the matrix products
-shrink. Nothing is padded. Each sampled token's log-probability is recorded under the transform (temperature, top-k, top-p)
-that sampled it.
+All sequences start at position 0 and move in step. As long as its prompt lasts, a sequence is fed its next prompt
+token; after that, the token that it sampled last. A sequence that has sampled the end token drops out, and the matrix
+products shrink. Nothing is padded. Each sampled token's log-probability is recorded under the transform (temperature,
+top-k, top-p) that sampled it.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ def generate(
     *,
     end_id: int,
     max_new_tokens: int,
-    sampling: Sampling = Sampling(),  # noqa: B008  (frozen)
+    sampling: Sampling = Sampling(),
     on_token: Callable[[int, int], None] | None = None,
 ) -> list[Sampled]:
-    """One response for each prompt (token ids). A row's result depends on its prompt and on its own random numbers only.
+    """One response for each prompt (token ids). A row's result depends on its prompt and its own random numbers only.
 
     `on_token(row, token)` is called as tokens come, for those who want to watch. Raises `ModelError` if a prompt and
     `max_new_tokens` do not fit the context.
@@ -145,5 +145,3 @@ class _Cache:
 
         hidden: Array = trunk(self.weights, self.config, tokens, attend)
         return hidden
-
-

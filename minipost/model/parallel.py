@@ -1,8 +1,8 @@
 """Two cores, one gradient: each thread runs the whole step on its share of the batch.
 
-Sharding the batch instead of each matrix product keeps a core's data in its own cache and needs one meeting point a step.
-Kernels and NumPy's matrix products release Python's lock, so plain threads are enough. Shards are summed in order: the
-same seed and number of threads give the same bits.
+Sharding the batch instead of each matrix product keeps a core's data in its own cache and needs one meeting point a
+step. Kernels and NumPy's matrix products release Python's lock, so plain threads are enough. Shards are summed in
+order: the same seed and number of threads give the same bits.
 """
 
 from __future__ import annotations

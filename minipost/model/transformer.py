@@ -47,7 +47,7 @@ def hidden_states(
     (default column - start): together they are packing and padding, see `minipost.text.batching`.
     """
     B, T = tokens.shape
-    if T > config.context:
+    if config.context < T:
         raise ModelError(f"rows of {T} tokens do not fit the model's context of {config.context}: shorten them.")
     start = np.zeros((B, T), np.int64) if start is None else start
     positions = np.arange(T) - start if positions is None else positions

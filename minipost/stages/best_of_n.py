@@ -1,8 +1,8 @@
 """Stage 3c, best-of-N: answer N times and keep what the reward model likes best. No training at all.
 
 From N scored samples of a prompt the expected score of best-of-n follows for *every* n <= N without bias
-(`estimators.best_of_n_estimate`), so one set of samples draws the whole curve. The divergence from the base policy is at
-most log n - (n - 1) / n nats (Beirami et al. 2024).
+(`estimators.best_of_n_estimate`), so one set of samples draws the whole curve. The divergence from the base policy is
+at most log n - (n - 1) / n nats (Beirami et al. 2024).
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import numpy as np
 
 from minipost.config import parse
 from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound
-from minipost.model import Array
-from minipost.model import readout
+from minipost.model import Array, readout
 from minipost.model.parallel import map_shards
 from minipost.runs import Run, interruptible, progress
 from minipost.stages.training import Model, StageError
@@ -78,8 +77,9 @@ def best_of_n(config: BestOfNConfig) -> list[Candidates]:
     found: list[Candidates] = []
     with progress(-(-len(tasks) // 16), "best-of-n", "answers") as bar, interruptible() as interrupt:
         for lo in range(0, len(tasks), 16):
-            found += candidates(policy, judge, tasks[lo : lo + 16], rng, config.n, config.temperature, config.max_new_tokens)
-            bar.advance(config.n * len(tasks[lo : lo + 16]))
+            few = tasks[lo : lo + 16]
+            found += candidates(policy, judge, few, rng, config.n, config.temperature, config.max_new_tokens)
+            bar.advance(config.n * len(few))
             if interrupt.requested:
                 interrupt.stop(lo // 16 + 1)
     with (config.out / "samples.jsonl").open("w", encoding="utf-8") as file:

@@ -2,8 +2,8 @@
 
     h = [log pi(y_w) - log ref(y_w)] - [log pi(y_l) - log ref(y_l)],     L = -log sigmoid(beta h)
 
-(Rafailov et al. 2023, eq. 7), or one of its relatives: conservative and robust labels, IPO, hinge. Log-probabilities are
-sums over the response, its end token included; the reference's are computed once, before training.
+(Rafailov et al. 2023, eq. 7), or one of its relatives: conservative and robust labels, IPO, hinge. Log-probabilities
+are sums over the response, its end token included; the reference's are computed once, before training.
 
 What is normal: the loss starts at log 2; margins grow; the log-probability of the *chosen* answer often falls too, less
 than that of the rejected one.
@@ -31,6 +31,7 @@ from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world.collect import Pair, read_pairs
 
 Sides = tuple[Example, Example]  # chosen, rejected
+Logps = tuple[Any, Any, Any, Any]  # policy chosen, policy rejected, reference chosen, reference rejected, each [pairs]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class DPOConfig:
         if self.beta <= 0 or not 0 <= self.label_smoothing < 0.5:
             raise StageError(f"beta {self.beta} must be > 0 and label_smoothing {self.label_smoothing} in [0, 0.5).")
         if self.label_smoothing == 0 and self.loss_type in ("conservative", "robust"):
-            raise StageError(f"{self.loss_type} needs --label-smoothing > 0, the share of labels that it takes as flipped.")
+            raise StageError(f"{self.loss_type} needs --label-smoothing > 0, the share of labels taken as flipped.")
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,14 @@ def train(run: Run, policy: Model, pairs: Sequence[Sides], config: DPOConfig) ->
         logps = readout.sequence_logps(tensors, policy.config, shard.packed)  # [S]
         sides = logps[0::2], logps[1::2], shard.reference[0::2], shard.reference[1::2]
         share = len(sides[2]) / config.batch_size
-        return preference_loss(config, *sides) * share, statistics(config.beta, *sides, share)
+        return preference_loss(config, sides) * share, statistics(config.beta, *sides, share)
 
     for update in updates(run, total, optimizer, config.seed, "pairs", save_every=config.save_every):
         chosen = minibatch(config.seed, update.step, len(pairs), config.batch_size)
         parts = split_evenly([len(pairs[i][0]) + len(pairs[i][1]) for i in chosen], threads())
         shards = [
-            PairBatch(pack([s for i in chosen[p] for s in pairs[i]], config.row_length), reference[chosen[p]].reshape(-1))
-            for p in map(list, parts)
+            PairBatch(pack([side for i in rows for side in pairs[i]], config.row_length), reference[rows].reshape(-1))
+            for rows in (chosen[part.start : part.stop] for part in parts)
         ]
         metrics, grads = value_and_grad(loss, weights, shards)
         known_answer(update.step, "loss at pi = ref", metrics["loss"], loss_at_start(config), 1e-3)
@@ -109,8 +110,8 @@ def train(run: Run, policy: Model, pairs: Sequence[Sides], config: DPOConfig) ->
     return weights
 
 
-def preference_loss(config: DPOConfig, *sides: Any) -> Any:
-    """The chosen relative, on (policy chosen, policy rejected, reference chosen, reference rejected), each [pairs]."""
+def preference_loss(config: DPOConfig, sides: Logps) -> Any:
+    """The loss that `loss_type` names, a scalar."""
     match config.loss_type:
         case "ipo":
             return losses.ipo(*sides, beta=config.beta)

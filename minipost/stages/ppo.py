@@ -10,8 +10,8 @@ One iteration (Schulman et al. 2017; Ziegler et al. 2019; Stiennon et al. 2020):
 Departures from the papers, numbered:
   1. The value function is a network of its own, started from the reward model ("separate"), or a head on the policy's
      trunk ("shared"). Both are trained by one optimiser.
-  2. A response that was cut off at the length limit keeps its truncation: no end token is forged, and `missing_end_penalty`
-     is taken off its score.
+  2. A response that was cut off at the length limit keeps its truncation: no end token is forged, and
+     `missing_end_penalty` is taken off its score.
   3. An epoch ends early when the approximate KL to the sampling policy exceeds `target_kl` (Spinning Up's habit).
 """
 
@@ -270,8 +270,11 @@ def cut(roll: Rollout, chosen: Array, row_length: int) -> list[Shard]:
         rows = chosen[part.start : part.stop]
         packed = pack([roll.examples[i] for i in rows], row_length)
         R = packed.mask.shape[1]
-        tables = (t[rows, :R] for t in (roll.old_logps, roll.old_values, roll.advantages, roll.returns))
-        shards.append(Shard(packed, *tables, share=float(packed.mask.sum() / total)))
+        old_logps, old_values, advantages, returns = (
+            table[rows, :R] for table in (roll.old_logps, roll.old_values, roll.advantages, roll.returns)
+        )
+        share = float(packed.mask.sum() / total)
+        shards.append(Shard(packed, old_logps, old_values, advantages, returns, share))
     return shards
 
 

@@ -12,13 +12,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minipost.autograd import Tensor, fused
 from minipost.config import parse
-from minipost.model import AdamW, Array, ModelConfig, init_weights, map_shards, output_weight, schedule, value_and_grad
-from minipost.model import readout
+from minipost.model import (
+    AdamW,
+    Array,
+    ModelConfig,
+    Weights,
+    init_weights,
+    map_shards,
+    output_weight,
+    readout,
+    schedule,
+    value_and_grad,
+)
 from minipost.model.parallel import threads
 from minipost.runs import Run
 from minipost.stages.training import Model, known_answer, updates
@@ -87,7 +98,7 @@ def pretrain(config: PretrainConfig) -> Model:
     return Model(weights, model_config, tokenizer)
 
 
-def next_token_loss(weights: dict[str, Tensor] | dict[str, Array], c: ModelConfig, batch: Packed, share: float) -> Tensor:
+def next_token_loss(weights: Weights, c: ModelConfig, batch: Packed, share: float) -> Any:
     """Sum over the batch's targets of their negative log-probability, times `share`."""
     hidden = readout.response_states(weights, c, batch)
     return fused.weighted_nll(hidden, output_weight(weights), batch.targets, np.full(len(batch.targets), share))

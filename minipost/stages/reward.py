@@ -49,7 +49,7 @@ class RewardConfig:
 
 
 def reward(config: RewardConfig) -> Model:
-    """Train a reward model; returns it and leaves the run folder `config.out`, with the pairs in `preferences.jsonl`."""
+    """Train a reward model; returns it and leaves the run folder `config.out`, with its pairs in preferences.jsonl."""
     policy = Model.load(config.policy)
     run = Run.create(
         config.out, "reward", config, config.seed, {"policy": config.policy},

@@ -2,8 +2,8 @@
 
     L = -sum_t m_t log p(y_t | x, y_<t) / sum_t m_t,     m_t = 1 on response tokens, the end token included
 
-The same loss as pretraining, on (prompt, response) pairs in the chat template, counted on responses only. It teaches the
-model how to converse, with its teachers' manners, errors and values.
+The same loss as pretraining, on (prompt, response) pairs in the chat template, counted on responses only. It teaches
+the model how to converse, with its teachers' manners, errors and values.
 """
 
 from __future__ import annotations

@@ -1,27 +1,28 @@
 """The one place that pads, shifts and masks.
 
-Sequences of different lengths are packed into rows, several to a row, so that almost no padding is computed. Two integers
-for each token keep them apart: `start`, the column of the first token of its sequence, which is as far back as attention
-may look; and `position`, which counts from 0 in each sequence. One row of T = 12 columns with two sequences:
+Sequences of different lengths are packed into rows, several to a row, so that almost no padding is computed. Two
+integers for each token keep them apart: `start`, the column of the first token of its sequence, which is as far back as
+attention may look; and `position`, which counts from 0 in each sequence. One row of T = 12 columns with two sequences:
 
     column      0    1     2    3     4     5    6    7     8     9    10   11
     token      <|u|> How  to  <|a|> Boil <|e|> <|u|> Hi  <|a|>  Oh  <|e|> pad
     start       0    0     0    0     0     0    6    6     6     6    6   11
     position    0    1     2    3     4     5    0    1     2     3    4    0
     response?   .    .     .    .     1     1    .    .     .     1    1    .
-    index                       3     4                     8     9              columns whose logits predict a response
+    index                       3     4                     8     9              whose logits predict a response
     targets                   Boil  <|e|>                  Oh   <|e|>            token[index + 1]
     last                                    5                         10         where a reward model reads
 
 Logits at column t predict the token at column t + 1: for a prompt of P tokens, response token j sits at logit index
-P - 1 + j of its sequence. That shift happens here and nowhere else. Masks come from lengths, never from `id == pad`: the end
-token is a response token and is supervised.
+P - 1 + j of its sequence. That shift happens here and nowhere else. Masks come from lengths, never from `id == pad`:
+the end token is a response token and is supervised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,7 @@ class BatchError(UserError):
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt and a response as token ids. The response holds its end token, unless it was cut off at a length limit."""
+    """A prompt and a response as token ids. The response holds its end token, unless a length limit cut it off."""
 
     prompt: Sequence[int]
     response: Sequence[int]
@@ -79,9 +80,12 @@ def pack(examples: Sequence[Example], row_length: int, pad_id: int = 0) -> Packe
     with room. The order of sequences in the result is that of `examples`; where they stand does not matter."""
     if not examples:
         raise BatchError("there is nothing to pack: give at least one sequence.")
+    if not all(e.prompt for e in examples):
+        raise BatchError("a prompt is empty, so nothing predicts its response's first token: begin it with a token.")
     sizes = np.array([len(e) for e in examples])
     T = max(row_length, int(sizes.max()))
-    place, room = np.empty((len(examples), 2), np.int64), []
+    place = np.empty((len(examples), 2), np.int64)
+    room: list[int] = []  # free columns of each row
     for i in np.argsort(-sizes, kind="stable"):
         row = next((r for r, free in enumerate(room) if free >= sizes[i]), len(room))
         if row == len(room):
@@ -137,4 +141,4 @@ def split_evenly(sizes: Sequence[int], parts: int) -> list[range]:
     """Cut a list into at most `parts` runs of neighbours of about equal total size: the shards of a batch."""
     edges, total = np.cumsum(sizes), float(np.sum(sizes))
     cuts = [0, *(int(np.searchsorted(edges, total * k / parts) + 1) for k in range(1, parts)), len(sizes)]
-    return [range(lo, hi) for lo, hi in zip(cuts, cuts[1:], strict=False) if hi > lo]
+    return [range(lo, hi) for lo, hi in pairwise(cuts) if hi > lo]
