@@ -1,4 +1,3 @@
-
 """The laws of token rewards, GAE, whitening, RLOO, GRPO, best-of-n and the KL controllers."""
 
 from __future__ import annotations

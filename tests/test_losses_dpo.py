@@ -1,4 +1,3 @@
-
 """The laws of DPO and its family."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """The laws of the KL estimators, with expectations taken exactly over a small vocabulary."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """The laws of PPO's policy loss, value loss and entropy."""
 
 from __future__ import annotations

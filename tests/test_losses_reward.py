@@ -1,4 +1,3 @@
-
 """The laws of the reward model's losses."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """The laws of cross-entropy and of sequence log-probabilities."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """The micro-world, and the laws that only a world in which everything can be summed can check."""
 
 from __future__ import annotations
