@@ -1,0 +1,97 @@
+"""AdamW against the paper's algorithm, its state, and the learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minipost.model import AdamW, schedule
+
+check = settings(deadline=None, max_examples=25)
+SHAPES = {"matrix": (3, 5), "gain": (4,)}
+
+
+def random(rng: np.random.Generator, scale: float = 1.0) -> dict[str, np.ndarray]:
+    return {name: scale * rng.standard_normal(shape) for name, shape in SHAPES.items()}
+
+
+@check
+@given(seed=st.integers(0, 999), decay=st.sampled_from([0.0, 0.1]), limit=st.sampled_from([0.0, 0.5, 100.0]))
+def test_updates_are_those_of_the_paper(seed: int, decay: float, limit: float) -> None:
+    rng = np.random.default_rng(seed)
+    weights = random(rng)
+    expected = {name: w.copy() for name, w in weights.items()}
+    m, v = ({name: np.zeros(shape) for name, shape in SHAPES.items()} for _ in range(2))
+    optimizer = AdamW(weights, weight_decay=decay, max_grad_norm=limit)
+    (b1, b2), lr = optimizer.betas, 0.1
+    for t in range(1, 5):
+        grads = random(rng)
+        norm = math.sqrt(sum(float((g**2).sum()) for g in grads.values()))
+        assert optimizer.step(grads, lr) == pytest.approx(norm)  # before clipping
+        for name in SHAPES:
+            g = grads[name] * (min(1.0, limit / norm) if limit else 1.0)
+            m[name] = b1 * m[name] + (1 - b1) * g
+            v[name] = b2 * v[name] + (1 - b2) * g**2
+            step = m[name] / (1 - b1**t) / (np.sqrt(v[name] / (1 - b2**t)) + optimizer.eps)
+            expected[name] -= lr * (step + (decay if name == "matrix" else 0.0) * expected[name])
+            np.testing.assert_allclose(weights[name], expected[name], rtol=1e-9, atol=1e-12)
+
+
+def test_clipping_bounds_the_whole_gradient_and_keeps_its_direction() -> None:
+    grads = random(np.random.default_rng(0), scale=100.0)
+    clipped, plain = (AdamW(random(np.random.default_rng(1)), max_grad_norm=limit) for limit in (1.0, 0.0))
+    norm = clipped.step(grads, 0.1)
+    plain.step({name: g / norm for name, g in grads.items()}, 0.1)
+    for name in SHAPES:
+        np.testing.assert_allclose(clipped.m[name], plain.m[name], rtol=1e-9)
+
+
+def test_views_of_a_weight_see_its_updates() -> None:
+    weights = random(np.random.default_rng(0))
+    view, before = weights["matrix"], weights["matrix"].copy()
+    AdamW(weights).step({"matrix": np.ones((3, 5))}, 0.1)
+    assert view is weights["matrix"]
+    assert (view != before).all()
+
+
+def test_a_weight_without_gradient_stays() -> None:
+    weights = random(np.random.default_rng(0))
+    gain = weights["gain"].copy()
+    AdamW(weights, weight_decay=0.1).step({"matrix": np.ones((3, 5))}, 0.1)
+    np.testing.assert_array_equal(weights["gain"], gain)
+
+
+def test_P50_a_restored_optimizer_goes_on_bit_for_bit() -> None:
+    rng = np.random.default_rng(2)
+    gradients = [random(rng) for _ in range(6)]
+    weights = random(np.random.default_rng(3))
+    optimizer = AdamW(weights, weight_decay=0.1)
+    for g in gradients[:3]:
+        optimizer.step(g, 0.05)
+    copied = {name: w.copy() for name, w in weights.items()}
+    again = AdamW(copied, weight_decay=0.1)
+    again.restore({name: np.array(a) for name, a in optimizer.state().items()})
+    for g in gradients[3:]:
+        assert optimizer.step(g, 0.05) == again.step(g, 0.05)
+    for name in SHAPES:
+        np.testing.assert_array_equal(weights[name], copied[name])
+
+
+@check
+@given(steps=st.integers(2, 500), peak=st.floats(1e-5, 1.0), warmup=st.floats(0, 0.5), final=st.floats(0, 1))
+def test_the_schedule_rises_to_its_peak_and_falls_to_its_end(
+    steps: int, peak: float, warmup: float, final: float
+) -> None:
+    rates = [schedule(k, steps, peak, warmup, final) for k in range(steps)]
+    rise = max(1, round(warmup * steps))
+    slack = 1e-9 * peak
+    assert all(0 < r <= peak + slack for r in rates) or final == 0
+    assert max(rates) == pytest.approx(peak)
+    assert all(b >= a - slack for a, b in pairwise(rates[:rise]))
+    assert all(b <= a + slack for a, b in pairwise(rates[rise:]))
+    assert schedule(steps, steps, peak, warmup, final) == pytest.approx(final * peak)
