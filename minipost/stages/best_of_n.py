@@ -18,8 +18,8 @@ from minipost.config import parse
 from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound
 from minipost.model import Array, readout
 from minipost.model.parallel import map_shards
-from minipost.runs import Run, interruptible, progress
-from minipost.stages.training import Model, StageError
+from minipost.runs import Run, progress
+from minipost.stages.training import Model, StageError, require_positive
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example, pack
 from minipost.world import Task, Utility, World
@@ -41,8 +41,7 @@ class BestOfNConfig:
     max_new_tokens: int = 64  # length limit of a response
 
     def __post_init__(self) -> None:
-        if self.n < 1 or self.prompts < 1:
-            raise StageError(f"n {self.n} and prompts {self.prompts} must be at least 1.")
+        require_positive(self, "n", "prompts", "max_new_tokens")
 
 
 @dataclass(frozen=True)
@@ -75,13 +74,11 @@ def best_of_n(config: BestOfNConfig) -> list[Candidates]:
     world, rng = World(config.world_seed), np.random.default_rng([config.seed, 6])
     tasks = world.tasks("test", config.prompts, rng)
     found: list[Candidates] = []
-    with progress(-(-len(tasks) // 16), "best-of-n", "answers") as bar, interruptible() as interrupt:
+    with progress(-(-len(tasks) // 16), "best-of-n", "answers") as bar:
         for lo in range(0, len(tasks), 16):
             few = tasks[lo : lo + 16]
             found += candidates(policy, judge, few, rng, config.n, config.temperature, config.max_new_tokens)
             bar.advance(config.n * len(few))
-            if interrupt.requested:
-                interrupt.stop(lo // 16 + 1)
     with (config.out / "samples.jsonl").open("w", encoding="utf-8") as file:
         for c in found:
             row = {"prompt": c.task.prompt, "answers": c.texts, "scores": c.proxy.tolist(), "pick": c.pick}

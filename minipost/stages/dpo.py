@@ -25,7 +25,7 @@ from minipost.losses import dpo as losses
 from minipost.model import AdamW, Array, readout, schedule, value_and_grad
 from minipost.model.parallel import map_shards, threads
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, known_answer, minibatch, updates
+from minipost.stages.training import Model, StageError, known_answer, minibatch, require_positive, updates
 from minipost.text import prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world.collect import Pair, read_pairs
@@ -52,6 +52,7 @@ class DPOConfig:
     save_every: int = 50  # updates between checkpoints
 
     def __post_init__(self) -> None:
+        require_positive(self, "epochs", "batch_size", "save_every")
         if self.beta <= 0 or not 0 <= self.label_smoothing < 0.5:
             raise StageError(f"beta {self.beta} must be > 0 and label_smoothing {self.label_smoothing} in [0, 0.5).")
         if self.label_smoothing == 0 and self.loss_type in ("conservative", "robust"):
@@ -69,13 +70,14 @@ class PairBatch:
 def dpo(config: DPOConfig) -> Model:
     """Finetune the policy on pairs; returns the model and leaves the run folder `config.out`."""
     policy = Model.load(config.policy)
+    pairs = encode(policy, read_pairs(config.preferences))
     run = Run.create(
         config.out, "dpo", config, config.seed, {"policy": config.policy},
         resume=config.resume, overwrite=config.overwrite,
     )  # fmt: skip
     if run.finished:
         return Model.load(config.out)
-    weights = train(run, policy, encode(policy, read_pairs(config.preferences)), config)
+    weights = train(run, policy, pairs, config)
     run.finish(weights, policy.config.to_dict(), policy.tokenizer, description="An assistant tuned by DPO.")
     return Model(weights, policy.config, policy.tokenizer)
 

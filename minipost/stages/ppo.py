@@ -32,7 +32,7 @@ from minipost.losses import aggregate, policy_loss, ratio_statistics, value_loss
 from minipost.model import AdamW, Array, ModelConfig, Sampled, Sampling, generate, readout, value_and_grad, with_head
 from minipost.model.parallel import map_shards, threads
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, known_answer, updates
+from minipost.stages.training import Model, StageError, known_answer, require_positive, updates
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Task, Utility, World
@@ -75,10 +75,14 @@ class PPOConfig:
     save_every: int = 10  # iterations between checkpoints
 
     def __post_init__(self) -> None:
+        require_positive(self, "iterations", "rollout", "epochs", "minibatches", "max_new_tokens", "save_every")
         if self.rollout % self.minibatches:
             raise StageError(f"rollout {self.rollout} must be a multiple of minibatches {self.minibatches}.")
-        if min(self.iterations, self.rollout, self.epochs, self.minibatches) < 1 or self.temperature <= 0:
-            raise StageError("iterations, rollout, epochs and minibatches must be at least 1 and temperature > 0.")
+        if self.temperature <= 0:
+            raise StageError(f"temperature {self.temperature} must be > 0: a greedy policy explores nothing.")
+        adaptive = self.kl_control == "adaptive"
+        if adaptive and (min(self.beta, self.kl_target) <= 0 or self.kl_horizon < self.rollout):
+            raise StageError("adaptive KL control needs beta > 0, kl_target > 0 and kl_horizon >= rollout.")
         if self.whiten_advantages and self.rollout < 2:
             raise StageError("whitening needs a rollout of at least two responses; raise --rollout.")
 

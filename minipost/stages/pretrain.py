@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from minipost.model import (
 )
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, known_answer, updates
+from minipost.stages.training import Model, StageError, known_answer, require_positive, updates
 from minipost.text import Tokenizer
 from minipost.text.batching import Packed, stream
 from minipost.world import World
@@ -55,10 +55,20 @@ class PretrainConfig:
     hidden: int = 352  # channels of the feed-forward layer
     context: int = 256  # longest sequence that the model accepts
     row_length: int = 128  # tokens a training row
-    batch_size: int = 32  # rows an update
-    learning_rate: float = 4e-3  # at its peak
+    batch_size: int = 16  # rows an update
+    optimizer: Literal["muon", "adamw"] = "muon"  # for the matrices inside the layers
+    learning_rate: float = 4e-3  # AdamW's, at its peak
+    muon_learning_rate: float = 0.02  # Muon's, at its peak
     weight_decay: float = 0.05  # of matrices
     save_every: int = 100  # updates between checkpoints
+
+    def __post_init__(self) -> None:
+        require_positive(self, "batch_size", "row_length", "save_every")
+        if (self.tokens - 1) // self.row_length < 2 * self.batch_size:
+            raise StageError(
+                f"{self.tokens} tokens are too few: there must be {self.batch_size} rows of {self.row_length} tokens "
+                "to train on and as many held out; raise --tokens or lower --batch-size."
+            )
 
 
 def pretrain(config: PretrainConfig) -> Model:
@@ -72,7 +82,7 @@ def pretrain(config: PretrainConfig) -> Model:
         hidden=config.hidden, context=config.context,
     )  # fmt: skip
     weights = init_weights(model_config, np.random.default_rng([config.seed, 1]))
-    optimizer = AdamW(weights, weight_decay=config.weight_decay)
+    optimizer = make_optimizer(weights, config)
     rows = np.random.default_rng([config.seed, 2]).permutation((len(ids) - 1) // config.row_length)
     held_out, rows = rows[: config.batch_size], rows[config.batch_size :]
     total = len(rows) // config.batch_size
@@ -96,6 +106,13 @@ def pretrain(config: PretrainConfig) -> Model:
     run.log(total, {"eval_loss": sum(losses)})
     run.finish(weights, model_config.to_dict(), tokenizer, description="A base model: it completes text.")
     return Model(weights, model_config, tokenizer)
+
+
+def make_optimizer(weights: dict[str, Array], config: PretrainConfig) -> AdamW:
+    if config.optimizer == "adamw":
+        return AdamW(weights, weight_decay=config.weight_decay)
+    lr, decay = config.learning_rate, config.weight_decay
+    return Muon(weights, peak_lr=lr, muon_lr=config.muon_learning_rate, weight_decay=decay)
 
 
 def next_token_loss(weights: Weights, c: ModelConfig, batch: Packed, share: float) -> Any:

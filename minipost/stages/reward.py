@@ -21,7 +21,7 @@ from minipost.losses import bradley_terry, pair_accuracy
 from minipost.model import AdamW, Array, readout, schedule, value_and_grad, with_head
 from minipost.model.parallel import map_shards, threads
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, known_answer, minibatch, updates
+from minipost.stages.training import Model, StageError, known_answer, minibatch, require_positive, updates
 from minipost.text import Tokenizer, prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Labeler, Utility, World
@@ -47,17 +47,21 @@ class RewardConfig:
     center: float = 0.01  # lambda, which keeps the mean score near 0
     save_every: int = 100  # updates between checkpoints
 
+    def __post_init__(self) -> None:
+        require_positive(self, "pairs", "epochs", "batch_size", "save_every")
+
 
 def reward(config: RewardConfig) -> Model:
     """Train a reward model; returns it and leaves the run folder `config.out`, with its pairs in preferences.jsonl."""
     policy = Model.load(config.policy)
+    given = read_pairs(config.preferences) if config.preferences else None
     run = Run.create(
         config.out, "reward", config, config.seed, {"policy": config.policy},
         resume=config.resume, overwrite=config.overwrite,
     )  # fmt: skip
     if run.finished:
         return Model.load(config.out, "score")
-    pairs = read_pairs(config.preferences) if config.preferences else collect_pairs(policy, config)
+    pairs = given or collect_pairs(policy, config)
     write_pairs(config.out / "preferences.jsonl", pairs)
     weights = train(run, policy, pairs, config)
     run.finish(weights, policy.config.to_dict(), policy.tokenizer, description="A reward model: it scores answers.")

@@ -20,7 +20,7 @@ from minipost.losses import cross_entropy
 from minipost.model import AdamW, Array, ModelConfig, logits, output_weight, readout, schedule, value_and_grad
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, known_answer, minibatch, updates
+from minipost.stages.training import Model, known_answer, minibatch, require_positive, updates
 from minipost.text import prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Demonstrator, World
@@ -44,6 +44,9 @@ class SFTConfig:
     learning_rate: float = 1e-3  # at its peak
     weight_decay: float = 0.0  # of matrices
     save_every: int = 100  # updates between checkpoints
+
+    def __post_init__(self) -> None:
+        require_positive(self, "demonstrations", "epochs", "batch_size", "save_every")
 
 
 def sft(config: SFTConfig) -> Model:

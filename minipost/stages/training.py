@@ -20,6 +20,13 @@ class StageError(UserError):
     """A stage that cannot run as asked."""
 
 
+def require_positive(config: Any, *names: str) -> None:
+    """Refuse a configuration whose counts are 0 or less, before anything is made or overwritten."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise StageError(f"{name} must be at least 1, got {getattr(config, name)}.")
+
+
 @dataclass(frozen=True)
 class Model:
     """Weights, what they mean, and the tokenizer that they were trained with."""
