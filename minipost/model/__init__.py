@@ -2,7 +2,7 @@
 
 from minipost.model.config import Array, ModelConfig, ModelError, Weights, count, init_weights, shapes, with_head
 from minipost.model.generation import Sampled, Sampling, generate
-from minipost.model.optimizer import AdamW, schedule
+from minipost.model.optimizer import AdamW, Muon, schedule
 from minipost.model.parallel import map_shards, threads, value_and_grad
 from minipost.model.transformer import hidden_states, logits, output_weight
 
@@ -11,6 +11,7 @@ __all__ = [
     "Array",
     "ModelConfig",
     "ModelError",
+    "Muon",
     "Sampled",
     "Sampling",
     "Weights",

@@ -22,6 +22,7 @@ from minipost.model import (
     AdamW,
     Array,
     ModelConfig,
+    Muon,
     Weights,
     init_weights,
     map_shards,

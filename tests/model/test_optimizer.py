@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minipost.model import AdamW, schedule
+from minipost.model import AdamW, Muon, schedule
+from minipost.model.optimizer import orthogonalized
 
 check = settings(deadline=None, max_examples=25)
 SHAPES = {"matrix": (3, 5), "gain": (4,)}
@@ -95,3 +96,17 @@ def test_the_schedule_rises_to_its_peak_and_falls_to_its_end(
     assert all(b >= a - slack for a, b in pairwise(rates[:rise]))
     assert all(b <= a + slack for a, b in pairwise(rates[rise:]))
     assert schedule(steps, steps, peak, warmup, final) == pytest.approx(final * peak)
+
+
+def test_muon_moves_every_direction_of_a_matrix_about_equally() -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((12, 5), (5, 12), (8, 8)):
+        singular = np.linalg.svd(orthogonalized(rng.normal(size=shape)), compute_uv=False)
+        assert 0.5 < singular.min() and singular.max() < 1.3
+    weights = {"layers.0.qkv": rng.normal(size=(12, 5)), "embedding": rng.normal(size=(7, 5))}
+    grads = {name: rng.normal(size=w.shape) for name, w in weights.items()}
+    before = {name: w.copy() for name, w in weights.items()}
+    Muon(weights, peak_lr=1e-2, muon_lr=0.02).step(grads, 5e-3)
+    moved = np.linalg.svd(weights["layers.0.qkv"] - before["layers.0.qkv"], compute_uv=False)
+    np.testing.assert_allclose(moved, 0.01 * (12 / 5) ** 0.5, rtol=0.5)
+    np.testing.assert_allclose(np.abs(weights["embedding"] - before["embedding"]), 5e-3, rtol=1e-3)  # Adam's first step
