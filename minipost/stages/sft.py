@@ -86,8 +86,7 @@ def train(run: Run, base: Model, demonstrations: Sequence[Demonstration], config
             share = np.full(len(shard.targets), 1 / count)
             return fused.weighted_nll(hidden, output_weight(tensors), shard.targets, share), {}
 
-        if update.step == 0:
-            expected = plain_loss(weights, base.config, batch)
+        expected = plain_loss(weights, base.config, batch) if update.step == 0 else 0.0
         metrics, grads = value_and_grad(loss, weights, shards)
         known_answer(update.step, "loss (plain NumPy, unpacked)", metrics["loss"], expected, 1e-3)
         lr = schedule(update.step, total, config.learning_rate)
