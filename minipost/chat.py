@@ -1,7 +1,7 @@
 """Talk with a trained model in the terminal.
 
-`RUN` is the folder of a model, or of a tour, from which `--model` picks. With `--best-of N` the model answers N times and
-the tour's reward model picks. Each message starts a new conversation unless `--history` keeps the earlier turns.
+`RUN` is the folder of a model, or of a tour, from which `--model` picks. With `--best-of N` the model answers N times
+and the tour's reward model picks. Each message starts a new conversation unless `--history` keeps the earlier turns.
 """
 
 from __future__ import annotations

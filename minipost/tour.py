@@ -37,13 +37,13 @@ from minipost.world.collect import answer, compare
 
 T = TypeVar("T")
 NAMES = ("base", "sft", "best_of_n", "ppo", "dpo")
-PIZZA = "How to make pizza"
+PIZZA = " How to make pizza"  # a page begins with a space: see pretrain.indented
 
 
 @dataclass(frozen=True)
 class TourConfig:
     out: Path = Path("runs/tour")  # the tour's folder
-    size: Literal["nano", "default", "small"] = "default"  # 2, 10 or 30 minutes on two cores
+    size: Literal["smoke", "nano", "default", "small"] = "default"  # 10 seconds (learns nothing), 2, 10 or 30 minutes
     seed: int = 0  # of everything but the world
     world_seed: int = 0  # which world
     quality: float = 0.5  # of the web: 0 is noise, 1 is mostly good dialogue
@@ -66,7 +66,8 @@ class Plan:
 
 def plan(config: TourConfig) -> Plan:
     """What a size means, in the stages' own terms."""
-    out, common = config.out, {"seed": config.seed, "world_seed": config.world_seed}
+    out = config.out
+    common: dict[str, Any] = {"seed": config.seed, "world_seed": config.world_seed}
     full = Plan(
         PretrainConfig(out=out / "pretrain", quality=config.quality, **common),
         SFTConfig(base=out / "pretrain", out=out / "sft", **common),
@@ -76,6 +77,16 @@ def plan(config: TourConfig) -> Plan:
         BestOfNConfig(policy=out / "sft", reward=out / "reward", out=out / "best_of_n", **common),
         prompts=400,
     )
+    if config.size == "smoke":
+        return replace(
+            full,
+            pretrain=replace(full.pretrain, tokens=40_000, dim=32, layers=2, hidden=64, vocab_size=512),
+            sft=replace(full.sft, demonstrations=256, epochs=1),
+            reward=replace(full.reward, pairs=128),
+            ppo=replace(full.ppo, iterations=2, rollout=16),
+            best_of_n=replace(full.best_of_n, n=4),
+            prompts=40,
+        )
     if config.size == "nano":
         return replace(
             full,
@@ -118,7 +129,7 @@ def tour(config: TourConfig) -> dict[str, Any]:
     """Run all stages, measure all models, write summary and report; returns the summary."""
     prepare(config)
     p, clock = plan(config), Clock(config.out / "seconds.json")
-    again = {"resume": config.resume, "overwrite": config.overwrite}
+    again: dict[str, Any] = {"resume": config.resume, "overwrite": config.overwrite}
     base = clock.time("pretrain", lambda: pretrain(replace(p.pretrain, **again)))
     tuned = clock.time("sft", lambda: sft(replace(p.sft, **again)))
     judge = clock.time("reward", lambda: reward(replace(p.reward, **again)))

@@ -1,10 +1,11 @@
 """The chat template: where a conversation becomes one row of tokens, and which of them the model has to learn.
 
-    <|system|>text<|user|>text<|assistant|>text<|end|>
+    <|system|> text<|user|> text<|assistant|> text<|end|>
 
 A role's token opens its turn; only the assistant's turn is closed by `<|end|>`, because only the assistant must learn
-to stop. There is no white space between the parts, and content is encoded by `Tokenizer.encode`, which cannot produce a
-special token: a user who types "<|end|>" or "<|assistant|>" gets those characters and forges nothing.
+to stop. One space follows a role's token, so that the first word of a turn is the same token as within a sentence:
+" Rome", never "Rome". Content is encoded by `Tokenizer.encode`, which cannot produce a special token: a user who types
+"<|end|>" or "<|assistant|>" gets those characters and forges nothing.
 
 One turn as a timeline (P prompt tokens, then R response tokens):
 
@@ -84,7 +85,8 @@ def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> Rendered:
         tokens.append(tokenizer.specials[f"<|{message.role}|>"])
         start = len(tokens)
         is_assistant = message.role == "assistant"
-        tokens += response_tokens(tokenizer, message.content) if is_assistant else tokenizer.encode(message.content)
+        encode = response_tokens if is_assistant else content_tokens
+        tokens += encode(tokenizer, message.content)
         spans.append(Span(message.role, start, len(tokens)))
     return Rendered(tokens, spans)
 
@@ -104,7 +106,12 @@ def prompt_tokens(tokenizer: Tokenizer, prompt: str | Sequence[Message]) -> list
 
 def response_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
     """What the model is to say: the text and `<|end|>`."""
-    return [*tokenizer.encode(text), tokenizer.end_id]
+    return [*content_tokens(tokenizer, text), tokenizer.end_id]
+
+
+def content_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
+    """A turn's content, after the template's space."""
+    return tokenizer.encode(" " + text)
 
 
 def check(messages: Sequence[Message]) -> None:

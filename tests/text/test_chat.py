@@ -30,7 +30,7 @@ def tokenizer() -> Tokenizer:
 def test_the_template(tokenizer: Tokenizer) -> None:
     messages = [Message("system", "Be kind."), Message("user", "How?"), Message("assistant", "Boil it.")]
     rendered = render(tokenizer, messages)
-    assert tokenizer.decode(rendered.tokens) == "<|system|>Be kind.<|user|>How?<|assistant|>Boil it.<|end|>"
+    assert tokenizer.decode(rendered.tokens) == "<|system|> Be kind.<|user|> How?<|assistant|> Boil it.<|end|>"
 
 
 @SETTINGS
@@ -44,7 +44,7 @@ def test_spans_hold_exactly_the_contents(tokenizer: Tokenizer, messages: list[Me
         assert span.start == position + 1  # the role's token opens the turn
         assert rendered.tokens[position] == tokenizer.specials[f"<|{message.role}|>"]
         end = "<|end|>" if message.role == "assistant" else ""
-        assert tokenizer.decode(rendered.tokens[span.start : span.stop]) == message.content + end
+        assert tokenizer.decode(rendered.tokens[span.start : span.stop]) == " " + message.content + end
         position = span.stop
     assert position == len(rendered.tokens)
 
@@ -76,7 +76,7 @@ def test_prompt_and_response_are_the_conversation_cut_in_two(tokenizer: Tokenize
 def test_a_string_is_one_user_turn(tokenizer: Tokenizer, text: str) -> None:
     tokens = prompt_tokens(tokenizer, text)
     assert tokens == prompt_tokens(tokenizer, [Message("user", text)])
-    assert tokens == [tokenizer.user_id, *tokenizer.encode(text), tokenizer.assistant_id]
+    assert tokens == [tokenizer.user_id, *tokenizer.encode(" " + text), tokenizer.assistant_id]
 
 
 @SETTINGS
