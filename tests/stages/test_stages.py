@@ -57,12 +57,14 @@ def test_a_known_answer_that_is_wrong_stops_the_run_and_only_at_step_0() -> None
     known_answer(1, "loss", math.nan, 1.0, 0.1)
 
 
-def test_a_shifted_mask_is_caught_at_step_0(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def shifted(*args: Any) -> Packed:
+def test_labels_that_are_not_shifted_are_caught_at_step_0(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unshifted(*args: Any) -> Packed:
         packed = pack(*args)
-        return replace(packed, index=packed.index - 1)
+        return replace(packed, targets=packed.tokens.reshape(-1)[packed.index])
 
-    monkeypatch.setattr(sft, "pack", shifted)
+    monkeypatch.setattr(sft, "pack", unshifted)
     with pytest.raises(StageError, match="masks, positions"):
         sft.sft(replace(configs(runs)["sft"], out=tmp_path / "sft"))
 
