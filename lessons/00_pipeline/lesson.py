@@ -14,15 +14,15 @@
 #
 # **You will do:** train a language model from random numbers to an assistant, three ways, and measure every step.
 # **You will learn:** what each stage adds, and how one tells whether it did.
-# **You need:** Python and NumPy; about two minutes on two cores for the small model that this page trains (ten for the one
-# of `minipost tour`).
+# **You need:** Python and NumPy; about two minutes on two cores for the small model that this page trains (ten for
+# the one of `minipost tour`).
 #
-# A modern assistant is made in three stages. *Pretraining* learns language and facts by predicting the next token of a
-# noisy web. *Supervised finetuning* (SFT) learns to converse by imitating demonstrations. The *preference stage* learns what
-# people like: either through a reward model (best-of-N, PPO) or directly from comparisons (DPO).
+# A modern assistant is made in three stages. *Pretraining* learns language and facts by predicting the next token of
+# a noisy web. *Supervised finetuning* (SFT) learns to converse by imitating demonstrations. The *preference stage*
+# learns what people like: either through a reward model (best-of-N, PPO) or directly from comparisons (DPO).
 #
-# Our web, our demonstrators and our labelers are simulated, so that we know what nobody knows in real life: the **true
-# reward** of any answer. Every claim on this page is measured against it.
+# Our web, our demonstrators and our labelers are simulated, so that we know what nobody knows in real life: the
+# **true reward** of any answer. Every claim on this page is measured against it.
 
 # %%
 import json
@@ -88,8 +88,8 @@ for token, counts in zip(chat.tokens, chat.response_mask, strict=True):  # [T]
 # %% [markdown]
 # ## 4. What came out
 #
-# *Takeaway: each stage adds something else.* **Before you look:** which model complies with the most harmful requests, the
-# base model, SFT, or PPO? Gold is the mean true utility of sampled answers, with its 95 % interval.
+# *Takeaway: each stage adds something else.* **Before you look:** which model complies with the most harmful
+# requests, the base model, SFT, or PPO? Gold is the mean true utility of sampled answers, with its 95 % interval.
 
 # %%
 print(f"{'model':10} {'gold':>6}  {'95 % interval':16} {'win rate':>8} {'correct':>8} {'harmful':>8} {'KL':>6}")
@@ -100,7 +100,8 @@ for name, row in summary["models"].items():
         f" {row['correct']:8.0%} {row['harmful_compliance']:8.0%} {row['kl_to_sft']:6.1f}"
     )
 judge = summary["reward_model"]
-print(f"\nreward model: {judge['pair_accuracy']:.1%} of held-out pairs; who knows the truth: {judge['bayes_accuracy']:.1%}")
+print(f"\nreward model: {judge['pair_accuracy']:.1%} of held-out pairs right")
+print(f"a rater who knows the truth: {judge['bayes_accuracy']:.1%}")
 
 # %% [markdown]
 # ## 5. The pictures
@@ -120,6 +121,6 @@ for picture in sorted((OUT / "figures").glob("*.png")):
 #
 # ## References
 #
-# Ouyang et al. 2022, *Training language models to follow instructions with human feedback*, section 3 (the three stages).
-# Rafailov et al. 2023, *Direct Preference Optimization*, eq. 7. Gao et al. 2022, *Scaling laws for reward model
-# overoptimization*, section 3 (gold and proxy).
+# Ouyang et al. 2022, *Training language models to follow instructions with human feedback*, section 3 (the three
+# stages). Rafailov et al. 2023, *Direct Preference Optimization*, eq. 7. Gao et al. 2022, *Scaling laws for reward
+# model overoptimization*, section 3 (gold and proxy).

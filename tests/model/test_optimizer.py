@@ -1,4 +1,4 @@
-"""AdamW against the paper's algorithm, its state, and the learning-rate schedule."""
+"""AdamW against the algorithm of its paper, Muon, what a checkpoint keeps of them, and the learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_muon_moves_every_direction_of_a_matrix_about_equally() -> None:
     rng = np.random.default_rng(0)
     for shape in ((12, 5), (5, 12), (8, 8)):
         singular = np.linalg.svd(orthogonalized(rng.normal(size=shape)), compute_uv=False)
-        assert 0.5 < singular.min() and singular.max() < 1.3
+        assert singular.min() > 0.5 and singular.max() < 1.3
     weights = {"layers.0.qkv": rng.normal(size=(12, 5)), "embedding": rng.normal(size=(7, 5))}
     grads = {name: rng.normal(size=w.shape) for name, w in weights.items()}
     before = {name: w.copy() for name, w in weights.items()}
@@ -110,3 +110,14 @@ def test_muon_moves_every_direction_of_a_matrix_about_equally() -> None:
     moved = np.linalg.svd(weights["layers.0.qkv"] - before["layers.0.qkv"], compute_uv=False)
     np.testing.assert_allclose(moved, 0.01 * (12 / 5) ** 0.5, rtol=0.5)
     np.testing.assert_allclose(np.abs(weights["embedding"] - before["embedding"]), 5e-3, rtol=1e-3)  # Adam's first step
+
+
+@check
+@given(rows=st.integers(1, 12), columns=st.integers(1, 12), seed=st.integers(0, 999))
+def test_orthogonalized_keeps_directions_and_levels_singular_values(rows: int, columns: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    u, _, vt = np.linalg.svd(rng.standard_normal((rows, columns)), full_matrices=False)
+    x = u * rng.uniform(0.2, 1.0, min(rows, columns)) @ vt
+    levelled = u.T @ orthogonalized(x) @ vt.T
+    np.testing.assert_allclose(levelled, np.diag(np.diag(levelled)), atol=1e-6)  # the same singular vectors
+    assert np.diag(levelled) == pytest.approx(1.0, abs=0.4)
