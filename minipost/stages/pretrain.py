@@ -52,14 +52,14 @@ class PretrainConfig:
     dim: int = 128  # channels
     layers: int = 4  # transformer layers
     heads: int = 4  # query heads
-    kv_heads: int = 2  # key/value heads
+    kv_heads: int = 4  # key/value heads; fewer are grouped-query attention, and slower to learn to copy
     hidden: int = 352  # channels of the feed-forward layer
     context: int = 256  # longest sequence that the model accepts
     row_length: int = 128  # tokens a training row
-    batch_size: int = 16  # rows an update
+    batch_size: int = 8  # rows an update
     optimizer: Literal["muon", "adamw"] = "muon"  # for the matrices inside the layers
-    learning_rate: float = 4e-3  # AdamW's, at its peak
-    muon_learning_rate: float = 0.02  # Muon's, at its peak
+    learning_rate: float = 3e-3  # AdamW's, at its peak
+    muon_learning_rate: float = 0.012  # Muon's, at its peak
     weight_decay: float = 0.05  # of matrices
     save_every: int = 100  # updates between checkpoints
 

@@ -39,9 +39,9 @@ class SFTConfig:
     skill: float = 0.95  # of the demonstrators: the share of right answers
     refusal: float = 0.3  # the share of harmful requests that they refuse
     epochs: int = 2  # passes over the demonstrations
-    batch_size: int = 64  # demonstrations an update
+    batch_size: int = 32  # demonstrations an update
     row_length: int = 128  # tokens a packed row
-    learning_rate: float = 1e-3  # at its peak
+    learning_rate: float = 6e-4  # at its peak
     weight_decay: float = 0.0  # of matrices
     save_every: int = 100  # updates between checkpoints
 
