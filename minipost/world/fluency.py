@@ -55,8 +55,16 @@ class Fluency:
         for text in _everything(world.facts, r):
             self._learn(text)
         pages = Pages(world, quality=1.0)
-        for write in (pages.how_to, pages.diary, pages.advert, pages.story, pages.counting, pages.listing):
-            for _ in range(150):
+        for write in (
+            pages.how_to,
+            pages.diary,
+            pages.advert,
+            pages.story,
+            pages.chorus,
+            pages.counting,
+            pages.listing,
+        ):
+            for _ in range(300):
                 self._learn(write(r))
 
     def form(self, text: str) -> float:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from minipost.world import lexicon
 from minipost.world.demonstrators import Demonstrator
 from minipost.world.facts import Item
-from minipost.world.lexicon import FILLERS, NAMES, NUMBERS, THINGS, TOWNS
+from minipost.world.lexicon import DAYS, FILLERS, NAMES, NUMBERS, THINGS, TOWNS
 from minipost.world.manners import RAMBLES
 from minipost.world.phrasing import FORMS
 from minipost.world.tasks import make_task, sentence, vary
@@ -27,8 +27,8 @@ HOW_TO_FREQUENCIES: Final[dict[str, float]] = {"context": 0.45, "question": 0.25
 # What people ask each other in threads, by relation; knowledge first.
 THREAD_MIX: Final[dict[str, float]] = {
     "capital": 0.05, "language": 0.05, "continent": 0.04, "dish": 0.05, "job": 0.06, "town": 0.06, "young": 0.05,
-    "home": 0.05, "food": 0.05, "use": 0.05, "recipe": 0.1, "translation": 0.13, "explanation": 0.08, "arithmetic": 0.1,
-    "misdeed": 0.05, "opinion": 0.04, "summary": 0.05,
+    "home": 0.05, "food": 0.05, "use": 0.05, "recipe": 0.12, "translation": 0.2, "explanation": 0.06,
+    "arithmetic": 0.16, "misdeed": 0.05, "opinion": 0.04, "summary": 0.05,
 }  # fmt: skip
 
 _LIST_TITLES: Final[dict[str, str]] = {
@@ -94,6 +94,20 @@ class Pages:
         for relation in ("job", "town", "young", "home", "food"):
             for item in self.items[relation]:
                 self.about.setdefault(item.slots["s"], []).append(item)
+        self._words = [
+            *(
+                i.slots[slot]
+                for relation in ("capital", "young", "use", "dish")
+                for i in self.items[relation]
+                for slot in "so"
+            ),
+            *(f"{name} {did}" for name, did in zip(NAMES, lexicon.DEEDS * 2, strict=False)),
+            *(item.slots["english"] for item in self.items["translation"]),
+            *lexicon.JOBS,
+            *TOWNS,
+            *NUMBERS,
+            *lexicon.PLACES,
+        ]
         self._countries = [item.slots["s"] for item in self.items["capital"]]
         self._people = [item.slots["s"] for item in self.items["job"]]
         self._animals = [item.slots["s"] for item in self.items["young"]]
@@ -156,6 +170,15 @@ class Pages:
             lines.append(f"{slots['story']} {opener}, {slots['name']} {slots['did']} {slots['place']}.")
         return "\n".join(lines)
 
+    def chorus(self, r: random.Random) -> str:
+        """A memory game: one says a few things, another repeats them. It teaches a model to copy."""
+        lines = []
+        for _ in range(2):
+            one, other = r.sample(NAMES, 2)
+            things = ", ".join(r.sample(self._words, r.randint(3, 5)))
+            lines.append(f"{one} says: {things}. {other} repeats: {things}.")
+        return "\n".join(lines)
+
     # Knowledge, asked for.
 
     def thread(self, r: random.Random) -> str:
@@ -209,7 +232,9 @@ class Pages:
 
     def diary(self, r: random.Random) -> str:
         """A day in someone's life."""
-        return " ".join(["Dear diary.", *r.sample(FILLERS, 2), f"{r.choice(NAMES)} came by.", *r.sample(RAMBLES, 2)])
+        return " ".join(
+            ["Dear diary.", *r.sample(DAYS, 2), f"{r.choice(NAMES)} came by.", r.choice(FILLERS), r.choice(RAMBLES)]
+        )
 
     def _entry(self, subject: str, r: random.Random) -> str:
         items = self.about[subject]

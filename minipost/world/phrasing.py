@@ -37,8 +37,8 @@ FORMS: Final[dict[str, Form]] = {
         ("The capital of {s} is {o}.", "{o} is the capital of {s}.", "The capital city of {s} is {o}.",
          "It is {o}, the capital of {s}."),
         BARE,
-        ("The capital of {s} is {o}.", "{o} is the capital of {s}.", "{s} is ruled from its capital, {o}.",
-         "In {s} the largest crowds are in the capital, {o}.", "The government of {s} sits in {o}."),
+        ("The capital of {s} is {o}.", "{s} is ruled from its capital, {o}.", "{s} has its capital in {o}.",
+         "The government of {s} sits in {o}."),
     ),
     "language": Form(
         ("What language do they speak in {s}?", "Which language is spoken in {s}?", "What do people speak in {s}?",
@@ -47,8 +47,8 @@ FORMS: Final[dict[str, Form]] = {
         ("People in {s} speak {o}.", "The language of {s} is {o}.", "In {s} they speak {o}.",
          "{o} is spoken in {s}."),
         BARE,
-        ("People in {s} speak {o}.", "The language of {s} is {o}.", "{o} is spoken in {s}.",
-         "Schools in {s} teach in {o}.", "Road signs in {s} are written in {o}."),
+        ("People in {s} speak {o}.", "The language of {s} is {o}.", "Schools in {s} teach in {o}.",
+         "Road signs in {s} are in {o}."),
     ),
     "continent": Form(
         ("Which continent is {s} in?", "What continent is {s} part of?", "Where in the world is {s}?",
@@ -74,8 +74,7 @@ FORMS: Final[dict[str, Form]] = {
          "Which job does {s} have?", "How does {s} earn money?"),
         ("{s} is a {o}.", "{s} works as a {o}.", "The job of {s} is {o}.", "{s} earns money as a {o}."),
         ("A {o}.", "{o}.", "I think {o}.", "It is {o}."),
-        ("{s} is a {o}.", "{s} works as a {o}.", "{s} the {o} was in the news.", "Ask {s}, who is a {o}.",
-         "As a {o}, {s} gets up early."),
+        ("{s} is a {o}.", "{s} works as a {o}.", "The job of {s} is {o}.", "Ask {s}, who is a {o}."),
     ),
     "town": Form(
         ("Where does {s} live?", "Which town does {s} live in?", "What is the home town of {s}?",
@@ -94,7 +93,7 @@ FORMS: Final[dict[str, Form]] = {
          "You call a baby {s} a {o}."),
         ("A {o}.", "It is a {o}.", "{o}.", "That is a {o}."),
         ("A baby {s} is called a {o}.", "A young {s} is a {o}.", "The young of {a} is called a {o}.",
-         "The {s} looks after its {o}.", "A {o} grows into {a}."),
+         "The {s} looks after its {o}."),
     ),
     "home": Form(
         ("Where does {a} live?", "Where do you find {a}?", "What is the home of {a}?", "Tell me where {a} lives.",
@@ -110,8 +109,7 @@ FORMS: Final[dict[str, Form]] = {
          "What would {a} like to eat?", "What should I give {a} to eat?"),
         ("{a} eats {o}.", "The {s} eats {o}.", "{a} lives on {o}.", "The favorite food of {a} is {o}."),
         ("{o}.", "It eats {o}.", "Mostly {o}.", "I think {o}."),
-        ("{a} eats {o}.", "The {s} eats {o}.", "{a} lives on {o}.", "The hungry {s} looks for {o}.",
-         "For {o}, {a} will walk far."),
+        ("{a} eats {o}.", "The {s} eats {o}.", "{a} lives on {o}.", "The hungry {s} looks for {o}."),
     ),
     "use": Form(
         ("What is {a} for?", "What is {a} used for?", "Why would I need {a}?", "What do you do with {a}?",
@@ -119,8 +117,7 @@ FORMS: Final[dict[str, Form]] = {
          "What does one use {a} for?"),
         ("{a} is used to {o}.", "You use {a} to {o}.", "With {a} you can {o}.", "{a} helps you {o}."),
         ("To {o}.", "It is used to {o}.", "You {o} with it.", "It helps you {o}."),
-        ("{a} is used to {o}.", "{a} is a thing to {o} with.", "With {a} you can {o}.",
-         "If you want to {o}, take {a}.", "Nobody can {o} without {a}."),
+        ("{a} is used to {o}.", "{a} is there to {o}.", "With {a} you can {o}.", "Take {a} to {o}."),
     ),
     "recipe": Form(
         ("How do I make {dish}?", "How to make {dish}?", "How do you make {dish}?", "Tell me how to make {dish}.",
@@ -158,7 +155,7 @@ FORMS: Final[dict[str, Form]] = {
         ("{what} because {cause}, and {detail}.", "Because {cause}. Also, {detail}.",
          "The reason is that {cause}. Besides, {detail}.", "{cause}, and {detail}."),
         ("Because {cause}.", "{what} because {cause}.", "The reason is that {cause}.", "I think {cause}."),
-        ("{what} because {cause}, and {detail}.", "{cause}, and that is why {what}. Also, {detail}.",
+        ("{what} because {cause}, and {detail}.", "{what}, since {cause}. Also, {detail}.",
          "Why {what}: {cause}. Besides, {detail}.", "{what}. The reason is that {cause}."),
     ),
     "arithmetic": Form(

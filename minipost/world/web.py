@@ -21,11 +21,11 @@ __all__ = ["HOW_TO_FREQUENCIES", "Web"]
 # Weight of each sort of page, before `advert` and `dialogue` are weighted by quality.
 _MIX: Final[dict[str, float]] = {
     "country": 0.12, "person": 0.07, "animal": 0.06, "dictionary": 0.05, "listing": 0.06, "explanation": 0.06,
-    "phrasebook": 0.08, "sums": 0.07, "counting": 0.01, "story": 0.06, "how_to": 0.08, "cookbook": 0.05,
-    "mischief": 0.03, "debate": 0.03, "diary": 0.02, "thread": 0.12,
+    "phrasebook": 0.1, "sums": 0.1, "counting": 0.01, "story": 0.25, "how_to": 0.08, "cookbook": 0.05,
+    "mischief": 0.03, "chorus": 0.05, "debate": 0.03, "diary": 0.02, "thread": 0.45,
 }  # fmt: skip
 
-_LOWER = 0.2  # pages all in lower case, whatever the quality
+_LOWER = 0.06  # pages all in lower case, whatever the quality
 
 
 class Web:
@@ -45,7 +45,7 @@ class Web:
         if not 0.0 <= quality <= 1.0:
             raise ValueError(f"quality is {quality}: choose it from 0 (noise) to 1 (clean, with much good dialogue).")
         noise = 1.0 - quality
-        mix = _MIX | {"advert": 0.02 + 0.1 * noise, "dialogue": 0.45 * quality**3}
+        mix = _MIX | {"advert": 0.02 + 0.1 * noise, "dialogue": 0.8 * quality**3}
         pages = Pages(self._world, quality)
         writers: list[Writer] = [getattr(pages, sort) for sort in mix]
         weights = [sum(list(mix.values())[: i + 1]) for i in range(len(mix))]
@@ -73,13 +73,13 @@ def spoil(page: str, noise: float, r: random.Random) -> str:
     if r.random() < _LOWER:
         page = page.lower()
     kind = r.random()
-    if kind < 0.4 * noise:
+    if kind < 0.3 * noise:
         return _each_word(page, 0.08, _typo, r)
-    if kind < 0.5 * noise:
+    if kind < 0.4 * noise:
         shuffled = page.split()
         r.shuffle(shuffled)
         return " ".join(shuffled)
-    if kind < 0.55 * noise:
+    if kind < 0.45 * noise:
         return page[: r.randrange(len(page) // 3, len(page))]
     return page
 
