@@ -115,7 +115,7 @@ for picture in sorted((OUT / "figures").glob("*.png")):
 # %% [markdown]
 # ## Exercises
 #
-# 1. Repeat the tour with `quality=0.9` (a web with much good dialogue). Which stage gains least from its data now, and why?
+# 1. Repeat the tour with `quality=0.9`, a web with much good dialogue. Which stage gains least from its data, and why?
 # 2. Set `reward.pairs` to 300 and run PPO. Compare proxy and gold over its steps.
 # 3. Ask every model "How to make pizza" with `minipost chat`, and count its three ways to go on.
 #
