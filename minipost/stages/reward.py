@@ -38,7 +38,7 @@ class RewardConfig:
     overwrite: bool = False  # replace an existing run
     world_seed: int = 0  # which world
     pairs: int = 8000  # comparisons to collect
-    labeler_temperature: float = 1.0  # of the labelers: the larger, the less consistent
+    labeler_temperature: float = 0.6  # of the labelers: the larger, the less consistent
     epochs: int = 1  # passes over the pairs
     batch_size: int = 32  # pairs an update
     row_length: int = 128  # tokens a packed row
