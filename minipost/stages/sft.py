@@ -41,7 +41,7 @@ class SFTConfig:
     epochs: int = 2  # passes over the demonstrations
     batch_size: int = 32  # demonstrations an update
     row_length: int = 128  # tokens a packed row
-    learning_rate: float = 3e-4  # at its peak; higher learns procedures faster and forgets facts that demonstrations lack
+    learning_rate: float = 3e-4  # at its peak; more of it forgets facts that no demonstration holds
     weight_decay: float = 0.0  # of matrices
     save_every: int = 100  # updates between checkpoints
 
