@@ -1,8 +1,8 @@
 """Keep freed memory instead of handing it back to the system after every operation.
 
 A training step makes and drops the same large arrays again and again. glibc by default returns blocks above 128 KB to
-the kernel at once, and each new one costs a page fault per 4 KB: about a fifth of a step's time. Three settings make it
-keep them. On other systems nothing happens. `MINIPOST_KEEP_MEMORY=0` leaves the allocator alone.
+the kernel at once, and each new one costs a page fault per 4 KB: about an eighth of a step's time. Three settings make
+it keep them. On other systems nothing happens. `MINIPOST_KEEP_MEMORY=0` leaves the allocator alone.
 """
 
 from __future__ import annotations
