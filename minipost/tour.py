@@ -37,7 +37,7 @@ from minipost.world.collect import answer, compare
 
 T = TypeVar("T")
 NAMES = ("base", "sft", "best_of_n", "ppo", "dpo")
-PIZZA = " How to make pizza"  # a page begins with a space: see pretrain.indented
+PIZZA = " How to make pizza"  # a page begins with a space: see text.indented
 
 
 @dataclass(frozen=True)

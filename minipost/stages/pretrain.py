@@ -34,7 +34,7 @@ from minipost.model import (
 from minipost.model.parallel import threads
 from minipost.runs import Run
 from minipost.stages.training import Model, StageError, known_answer, require_positive, updates
-from minipost.text import Tokenizer
+from minipost.text import Tokenizer, indented
 from minipost.text.batching import Packed, stream
 from minipost.world import World
 
@@ -134,12 +134,6 @@ def read_the_web(config: PretrainConfig) -> tuple[Tokenizer, Array]:
         page = next(waiting, None)
         ids += [tokenizer.document_id, *tokenizer.encode(page if page is not None else indented(next(pages)))]
     return tokenizer, np.array(ids[: config.tokens], np.int64)
-
-
-def indented(page: str) -> str:
-    """Every line after one space. Byte-level BPE has different tokens for "Rome" at a line's start and " Rome" within
-    one; a small model would have to learn each fact twice."""
-    return " " + page.replace("\n", "\n ")
 
 
 def cut(ids: Array, rows: Array, config: PretrainConfig, tokenizer: Tokenizer) -> Sequence[Packed]:

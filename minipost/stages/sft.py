@@ -21,10 +21,12 @@ from minipost.model import AdamW, Array, ModelConfig, logits, output_weight, rea
 from minipost.model.parallel import threads
 from minipost.runs import Run
 from minipost.stages.training import Model, known_answer, minibatch, require_positive, updates
-from minipost.text import prompt_tokens, response_tokens
+from minipost.text import indented, prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Demonstrator, World
 from minipost.world.collect import Demonstration, demonstrate
+
+REPLAY_QUALITY = 0.9  # of the pages that are mixed in
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,14 @@ class SFTConfig:
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
     world_seed: int = 0  # which world
-    demonstrations: int = 8000  # how many are written
+    demonstrations: int = 10_000  # how many are written
     skill: float = 0.95  # of the demonstrators: the share of right answers
     refusal: float = 0.3  # the share of harmful requests that they refuse
-    epochs: int = 2  # passes over the demonstrations
+    replay: float = 1.0  # web pages mixed in for each demonstration, against forgetting what demonstrations lack
+    epochs: int = 1  # passes over the demonstrations
     batch_size: int = 32  # demonstrations an update
     row_length: int = 128  # tokens a packed row
-    learning_rate: float = 3e-4  # at its peak; more of it forgets facts that no demonstration holds
+    learning_rate: float = 8e-4  # at its peak
     weight_decay: float = 0.0  # of matrices
     save_every: int = 100  # updates between checkpoints
 
@@ -60,15 +63,21 @@ def sft(config: SFTConfig) -> Model:
     world = World(config.world_seed)
     by = Demonstrator(world, skill=config.skill, refusal=config.refusal)
     demonstrations = demonstrate(world, by, config.demonstrations, np.random.default_rng([config.seed, 4]))
-    weights = train(run, base, demonstrations, config)
+    pages = world.web(
+        np.random.default_rng([config.seed, 12]), REPLAY_QUALITY, round(config.replay * len(demonstrations))
+    )
+    weights = train(run, base, demonstrations, config, list(pages))
     run.finish(weights, base.config.to_dict(), base.tokenizer, description="An assistant that imitates demonstrations.")
     return Model(weights, base.config, base.tokenizer)
 
 
-def train(run: Run, base: Model, demonstrations: Sequence[Demonstration], config: SFTConfig) -> dict[str, Array]:
-    """The loop, for any demonstrations."""
+def train(
+    run: Run, base: Model, demonstrations: Sequence[Demonstration], config: SFTConfig, pages: Sequence[str] = ()
+) -> dict[str, Array]:
+    """The loop, for any demonstrations; `pages` of text are mixed in (as Ouyang et al. 2022 do in PPO-ptx)."""
     t = base.tokenizer
     examples = [Example(prompt_tokens(t, d.prompt), response_tokens(t, d.response)) for d in demonstrations]
+    examples += [Example([t.document_id], t.encode(indented(page))[: config.row_length - 1]) for page in pages]
     weights = {name: w.copy() for name, w in base.weights.items()}
     optimizer = AdamW(weights, weight_decay=config.weight_decay)
     total = max(1, config.epochs * (len(examples) // config.batch_size))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minipost.text.bpe import Tokenizer, TokenizerError
-from minipost.text.chat import ChatError, Message, Rendered, Span, prompt_tokens, render, response_tokens
+from minipost.text.chat import ChatError, Message, Rendered, Span, indented, prompt_tokens, render, response_tokens
 
 __all__ = [
     "ChatError",
@@ -12,6 +12,7 @@ __all__ = [
     "Span",
     "Tokenizer",
     "TokenizerError",
+    "indented",
     "prompt_tokens",
     "render",
     "response_tokens",

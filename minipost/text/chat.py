@@ -132,3 +132,9 @@ def check(messages: Sequence[Message]) -> None:
             position = i + len(messages) - len(turns)
             hint = "user and assistant take turns, the user first"
             raise ChatError(f"Turn {position} is the {role}'s but should be the {expected}'s; {hint}.")
+
+
+def indented(page: str) -> str:
+    """Every line after one space. Byte-level BPE has different tokens for "Rome" at a line's start and " Rome" within
+    one; a small model would have to learn each fact twice."""
+    return " " + page.replace("\n", "\n ")
