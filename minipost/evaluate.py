@@ -18,11 +18,11 @@ import numpy as np
 
 from minipost.config import parse
 from minipost.estimators import best_of_n_kl_bound
-from minipost.model import Array, map_shards, readout
+from minipost.model import Array, readout
 from minipost.stages.best_of_n import Candidates
-from minipost.stages.training import Model
+from minipost.stages.training import Model, read_off
 from minipost.text import prompt_tokens
-from minipost.text.batching import Example, pack
+from minipost.text.batching import Example
 from minipost.world import Task, Utility, World
 from minipost.world.collect import answer
 from minipost.world.utility import Judgement
@@ -78,8 +78,7 @@ def picked(found: Sequence[Candidates], utility: Utility) -> Answers:
 
 def log_probabilities(model: Model, examples: Sequence[Example]) -> Array:
     """log pi(response | prompt) of each example, [S]."""
-    groups = [pack(examples[lo : lo + 128], 128) for lo in range(0, len(examples), 128)]
-    return np.concatenate(map_shards(lambda b: readout.sequence_logps(model.weights, model.config, b), groups))
+    return read_off(readout.sequence_logps, model, examples)
 
 
 def measure(tasks: Sequence[Task], answers: Answers, baseline: Answers | None = None) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import numpy as np
 
 from minipost.autograd import fused, record, value
 from minipost.model.config import Array, ModelConfig, Weights
-from minipost.model.parallel import map_shards
 from minipost.model.transformer import hidden_states, output_weight
 
 
@@ -84,8 +83,3 @@ def place(flat: Any, mask: Array) -> Any:
 def part(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """The weights whose names start with `prefix`, without it: one of several networks that are trained together."""
     return {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
-
-
-def evaluate(function: Any, weights: Mapping[str, Array], config: ModelConfig, batches: list[Batch]) -> list[Any]:
-    """`function(weights, config, batch)` for every batch, on all cores, without a tape."""
-    return map_shards(lambda batch: function(weights, config, batch), batches)

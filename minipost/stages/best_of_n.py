@@ -17,11 +17,10 @@ import numpy as np
 from minipost.config import parse
 from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound
 from minipost.model import Array, readout
-from minipost.model.parallel import map_shards
 from minipost.runs import Run, progress
-from minipost.stages.training import Model, StageError, require_positive
+from minipost.stages.training import Model, StageError, read_off, require_positive
 from minipost.text import prompt_tokens
-from minipost.text.batching import Example, pack
+from minipost.text.batching import Example
 from minipost.world import Task, Utility, World
 from minipost.world.collect import answer
 
@@ -99,8 +98,7 @@ def candidates(
     examples = [
         Example(prompt_tokens(policy.tokenizer, p), s.tokens) for p, (_, s) in zip(prompts, answers, strict=True)
     ]
-    groups = [pack(examples[lo : lo + 128], 128) for lo in range(0, len(examples), 128)]
-    scores = np.concatenate(map_shards(lambda b: readout.scores(judge.weights, judge.config, b), groups))
+    scores = read_off(readout.scores, judge, examples)
     out = []
     for i, task in enumerate(tasks):
         mine = slice(i * n, (i + 1) * n)

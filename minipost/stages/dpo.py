@@ -23,9 +23,9 @@ from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import dpo as losses
 from minipost.model import AdamW, Array, readout, schedule, value_and_grad
-from minipost.model.parallel import map_shards, threads
+from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, known_answer, minibatch, require_positive, updates
+from minipost.stages.training import Model, StageError, known_answer, minibatch, read_off, require_positive, updates
 from minipost.text import prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world.collect import Pair, read_pairs
@@ -157,9 +157,7 @@ def encode(policy: Model, pairs: Sequence[Pair]) -> list[Sides]:
 def reference_logps(model: Model, pairs: Sequence[Sides], row_length: int) -> Array:
     """Log-probabilities of chosen and rejected under the reference, once and for all: [pairs, 2]."""
     sides = [side for pair in pairs for side in pair]
-    groups = [pack(sides[lo : lo + 128], row_length) for lo in range(0, len(sides), 128)]
-    parts = map_shards(lambda g: readout.sequence_logps(model.weights, model.config, g), groups)
-    return np.concatenate(parts).reshape(-1, 2)
+    return read_off(readout.sequence_logps, model, sides, row_length).reshape(-1, 2)
 
 
 def command(argv: Sequence[str]) -> int:

@@ -19,9 +19,9 @@ from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import bradley_terry, pair_accuracy
 from minipost.model import AdamW, Array, readout, schedule, value_and_grad, with_head
-from minipost.model.parallel import map_shards, threads
+from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, known_answer, minibatch, require_positive, updates
+from minipost.stages.training import Model, StageError, known_answer, minibatch, read_off, require_positive, updates
 from minipost.text import Tokenizer, prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Labeler, Utility, World
@@ -131,9 +131,7 @@ def halves(batch: Sequence[tuple[Example, Example]]) -> list[range]:
 
 def score(model: Model, examples: Sequence[Example], row_length: int = 128) -> Array:
     """The model's score of each example, [S]."""
-    groups = [examples[lo : lo + 64] for lo in range(0, len(examples), 64)]
-    parts = map_shards(lambda g: readout.scores(model.weights, model.config, pack(g, row_length)), groups)
-    return np.concatenate(parts)
+    return read_off(readout.scores, model, examples, row_length, group=64)
 
 
 def command(argv: Sequence[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from minipost.errors import UserError
-from minipost.model import AdamW, Array, ModelConfig, shapes
+from minipost.model import AdamW, Array, ModelConfig, map_shards, shapes
 from minipost.runs import Run, check_shapes, interruptible, load_model, progress
 from minipost.text import Tokenizer
+from minipost.text.batching import Example, pack
 
 
 class StageError(UserError):
@@ -118,3 +119,11 @@ def minibatch(seed: int, step: int, count: int, batch_size: int) -> Array:
     per_epoch = max(1, count // batch_size)
     epoch, within = divmod(step, per_epoch)
     return epoch_order(seed, epoch, count)[within * batch_size : (within + 1) * batch_size]
+
+
+def read_off(
+    function: Callable[..., Any], model: Model, examples: Sequence[Example], row_length: int = 128, group: int = 128
+) -> Array:
+    """`function(weights, config, packed)`, one number a sequence, for any number of examples on all cores: [S]."""
+    packed = [pack(examples[lo : lo + group], row_length) for lo in range(0, len(examples), group)]
+    return np.concatenate(map_shards(lambda batch: function(model.weights, model.config, batch), packed))
