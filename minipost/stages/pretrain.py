@@ -47,7 +47,8 @@ class PretrainConfig:
     overwrite: bool = False  # replace an existing run
     world_seed: int = 0  # which world
     quality: float = 0.5  # of the web: 0 is noise, 1 is mostly good dialogue
-    tokens: int = 3_000_000  # training tokens, each seen once
+    tokens: int = 3_500_000  # training tokens, each seen once
+    nursery: float = 0.22  # share of the tokens that are read first, half of their pages nursery rhymes: see `ordered_rows`
     vocab_size: int = 2048  # tokens of the byte-level BPE
     dim: int = 128  # channels
     layers: int = 4  # transformer layers
@@ -84,8 +85,7 @@ def pretrain(config: PretrainConfig) -> Model:
     )  # fmt: skip
     weights = init_weights(model_config, np.random.default_rng([config.seed, 1]))
     optimizer = make_optimizer(weights, config)
-    rows = np.random.default_rng([config.seed, 2]).permutation((len(ids) - 1) // config.row_length)
-    held_out, rows = rows[: config.batch_size], rows[config.batch_size :]
+    held_out, rows = ordered_rows(len(ids), config)
     total = len(rows) // config.batch_size
 
     def loss(tensors: dict[str, Tensor], batch: Packed) -> tuple[Tensor, dict[str, float]]:
@@ -122,17 +122,31 @@ def next_token_loss(weights: Weights, c: ModelConfig, batch: Packed, share: floa
     return fused.weighted_nll(hidden, output_weight(weights), batch.targets, np.full(len(batch.targets), share))
 
 
+def ordered_rows(tokens: int, config: PretrainConfig) -> tuple[Array, Array]:
+    """(rows held out, rows to train on) of the stream: the nursery's in random order, then all others in random order.
+
+    Whatever restates its prompt (a summary, a translation, "The capital of Italy is ...") needs attention heads that
+    find the last place where the present word stood and copy what came after it: induction heads (Olsson et al. 2022).
+    They form at once or not at all, and only where text repeats that nothing else predicts. Nursery rhymes are such
+    text; a web without them leaves a model of this size without copying after millions of tokens.
+    """
+    rng = np.random.default_rng([config.seed, 2])
+    count = (tokens - 1) // config.row_length
+    first = int(config.nursery * count)
+    later = first + rng.permutation(count - first)
+    return later[: config.batch_size], np.concatenate([rng.permutation(first), later[config.batch_size :]])
+
+
 def read_the_web(config: PretrainConfig) -> tuple[Tokenizer, Array]:
-    """Train the tokenizer on the first pages, then encode pages until there are enough tokens."""
+    """Train the tokenizer on some pages, then encode pages until there are enough tokens, those of the nursery first."""
     world = World(config.world_seed)
-    pages = world.web(np.random.default_rng([config.seed, 3]), config.quality)
-    first = [indented(next(pages)) for _ in range(4000)]
-    tokenizer = Tokenizer.train(first, config.vocab_size)
+    rng = np.random.default_rng([config.seed, 3])
+    pages, nursery = world.web(rng, config.quality), world.web(rng, config.quality, rhymes=0.5)
+    tokenizer = Tokenizer.train([indented(next(pages)) for _ in range(4000)], config.vocab_size)
     ids: list[int] = []
-    waiting = iter(first)
-    while len(ids) < config.tokens:
-        page = next(waiting, None)
-        ids += [tokenizer.document_id, *tokenizer.encode(page if page is not None else indented(next(pages)))]
+    for source, end in ((nursery, int(config.nursery * config.tokens)), (pages, config.tokens)):
+        while len(ids) < end:
+            ids += [tokenizer.document_id, *tokenizer.encode(indented(next(source)))]
     return tokenizer, np.array(ids[: config.tokens], np.int64)
 
 

@@ -179,6 +179,11 @@ class Pages:
             lines.append(f"{one} says: {things}. {other} repeats: {things}.")
         return "\n".join(lines)
 
+    def rhyme(self, r: random.Random) -> str:
+        """A nursery rhyme without sense, sung three times. Only copying predicts its second and third line."""
+        line = " ".join(word for words in r.sample(self._words, r.randint(3, 6)) for word in words.split())
+        return "\n".join([line] * 3)
+
     # Knowledge, asked for.
 
     def thread(self, r: random.Random) -> str:

@@ -40,7 +40,9 @@ class World:
         self.seed = seed
         self.facts = Facts(seed)
 
-    def web(self, rng: np.random.Generator, quality: float = 0.5, pages: int | None = None) -> Iterator[str]:
+    def web(
+        self, rng: np.random.Generator, quality: float = 0.5, pages: int | None = None, rhymes: float = 0.05
+    ) -> Iterator[str]:
         """Pages of the web, `pages` of them or without end.
 
         Args:
@@ -48,8 +50,9 @@ class World:
             quality: 0 to 1. Lower means typos, garbled and wrong text, and spam; higher means polite, complete,
                 harmless dialogues (none at 0).
             pages: how many pages, None for an endless stream.
+            rhymes: share of nursery rhymes, whose lines repeat: from them a model learns to copy.
         """
-        return self._web.pages(random.Random(int(rng.integers(2**63))), quality, pages)
+        return self._web.pages(random.Random(int(rng.integers(2**63))), quality, pages, rhymes)
 
     def tasks(
         self,

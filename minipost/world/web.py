@@ -40,12 +40,15 @@ class Web:
             for step in steps
         )
 
-    def pages(self, r: random.Random, quality: float, count: int | None = None) -> Iterator[str]:
-        """`count` pages (None: endless) of the given quality."""
+    def pages(
+        self, r: random.Random, quality: float, count: int | None = None, rhymes: float = 0.05
+    ) -> Iterator[str]:
+        """`count` pages (None: endless) of the given quality, a share `rhymes` of them nursery rhymes."""
         if not 0.0 <= quality <= 1.0:
             raise ValueError(f"quality is {quality}: choose it from 0 (noise) to 1 (clean, with much good dialogue).")
         noise = 1.0 - quality
         mix = _MIX | {"advert": 0.02 + 0.1 * noise, "dialogue": 0.8 * quality**3}
+        mix["rhyme"] = rhymes / (1 - rhymes) * sum(mix.values())
         pages = Pages(self._world, quality)
         writers: list[Writer] = [getattr(pages, sort) for sort in mix]
         weights = [sum(list(mix.values())[: i + 1]) for i in range(len(mix))]
