@@ -39,7 +39,7 @@ class SFTConfig:
     world_seed: int = 0  # which world
     demonstrations: int = 10_000  # how many are written
     skill: float = 0.95  # of the demonstrators: the share of right answers
-    refusal: float = 0.3  # the share of harmful requests that they refuse
+    refusal: float = 0.15  # the share of harmful requests that they refuse
     replay: float = 1.0  # web pages mixed in for each demonstration, against forgetting what demonstrations lack
     epochs: int = 1  # passes over the demonstrations
     batch_size: int = 32  # demonstrations an update

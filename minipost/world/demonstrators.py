@@ -46,7 +46,7 @@ class Demonstrator:
 
     world: World
     skill: float = 0.95
-    refusal: float = 0.3
+    refusal: float = 0.15
     complete: float = 0.7
     warmth: float = 0.35
     rudeness: float = 0.2

@@ -127,7 +127,8 @@ class Facts:
             for relation, value in zip(("young", "home", "food"), values, strict=True):
                 yield _item("fact", relation, animal, s=animal, a=with_article(animal), o=value)
         for thing, use in lexicon.THINGS:
-            yield _item("fact", "use", thing, s=thing, a=with_article(thing), o=use)
+            article = thing if thing == "scissors" else with_article(thing)
+            yield _item("fact", "use", thing, s=thing, a=article, o=use)
 
 
 def _item(kind: str, relation: str, subject: str, **slots: str) -> Item:
@@ -143,13 +144,13 @@ def _phrases() -> Iterator[str]:
 
 
 def _sums() -> Iterator[Item]:
-    """Sums up to ten plus ten (a key stands for a + b and b + a) and differences from ten downward."""
+    """Sums up to twenty (a key stands for a + b and b + a) and differences from twelve downward."""
     words = lexicon.NUMBERS
-    for a in range(1, 11):
-        for b in range(a, 11):
+    for a in range(1, 20):
+        for b in range(a, 21 - a):
             slots = {"a": words[a], "op": "plus", "b": words[b], "result": words[a + b]}
             yield Item("arithmetic", "arithmetic", f"arithmetic/{a}+{b}", slots)
-    for a in range(2, 11):
+    for a in range(2, 13):
         for b in range(1, a):
             slots = {"a": words[a], "op": "minus", "b": words[b], "result": words[a - b]}
             yield Item("arithmetic", "arithmetic", f"arithmetic/{a}-{b}", slots)

@@ -17,6 +17,7 @@ from minipost.world.lexicon import DAYS, FILLERS, NAMES, NUMBERS, THINGS, TOWNS
 from minipost.world.manners import RAMBLES
 from minipost.world.phrasing import FORMS
 from minipost.world.tasks import make_task, sentence, vary
+from minipost.world.wordlist import WORDS
 
 if TYPE_CHECKING:
     from minipost.world.universe import World
@@ -181,7 +182,8 @@ class Pages:
 
     def rhyme(self, r: random.Random) -> str:
         """A nursery rhyme without sense, sung three times. Only copying predicts its second and third line."""
-        line = " ".join(word for words in r.sample(self._words, r.randint(3, 6)) for word in words.split())
+        known, tail = r.sample(self._words, r.randint(1, 4)), r.sample(WORDS, r.randint(1, 4))
+        line = " ".join(r.sample(known + tail, len(known) + len(tail)))
         return "\n".join([line] * 3)
 
     # Knowledge, asked for.

@@ -21,28 +21,38 @@ the moon shines | it reflects light from the sun | the moon makes no light itsel
 iron rusts | metal reacts with damp air | a coat of paint slows it down
 bread rises | yeast makes tiny bubbles | the bubbles stretch the dough
 onions make us cry | they release a sharp gas | the gas stings our eyes
+cats purr | their throat muscles vibrate | they mostly do it when happy
 birds fly south | food is scarce in winter | they return with the warm weather
 the sea is salty | rivers carry salt from rocks | only the water evaporates
+we yawn | the brain wants fresh air | tired people do it more
 stars twinkle | the air bends their light | from space they look steady
 thunder follows lightning | sound is slower than light | far storms are heard late
 we sweat | drying skin cools the body | salt stays behind on it
 bees dance | they point the way to flowers | the angle gives the direction
 hot air rises | it is thinner than cold air | balloons make use of it
+the tides change | the moon pulls the ocean | it happens twice a day
 we have seasons | the earth is tilted | summer comes when we lean sunward
 rainbows appear | drops split the sunlight | every color bends differently
 soap cleans | it grabs grease and water | then everything is rinsed away
+dogs pant | panting lets heat escape | they hardly sweat at all
 wood burns | heat frees gas from it | the gas feeds the flame
 milk turns sour | small germs make acid | a cool shelf delays it
 popcorn pops | steam bursts the shell | the kernel turns inside out
 magnets stick | their fields pull on iron | copper feels no such pull
 we dream | the sleeping mind sorts memories | most of them are forgotten by morning
+deserts are dry | clouds lose rain over mountains | hardly any moisture is left
+volcanoes erupt | hot rock pushes upward | pressure builds for many years
 echoes happen | walls throw sound back | bare rooms do it best
 mirrors show us | smooth glass returns light | a thin silver film does the work
 boats float | they push water aside | the water pushes back up
 apples brown | the flesh meets oxygen | lemon juice prevents it
+roosters crow | they defend their yard | dawn is the usual moment
 snow is white | crystals scatter every color | packed ice looks more blue
+cheese has holes | gas forms while it ripens | the bubbles get trapped
+knuckles crack | bubbles burst in the joint | it does no damage
 plants need sun | light helps them make sugar | without it they turn pale
 hair turns gray | pigment cells stop working | age is the usual trigger
+batteries die | their chemicals are used up | some can be charged again
 wind blows | air moves toward low pressure | the sun heats places unevenly
 """)
 
@@ -59,11 +69,15 @@ should homework be banned | homework should be banned | evenings are for playing
 should people eat less meat | people should eat less meat | it is kinder to animals | meat belongs to our tradition
 should work weeks be shorter | work weeks should be shorter | rested people work better | prices would go up
 should zoos exist | zoos should exist | they save rare species | wild creatures belong outside
+should cities build towers | cities should build towers | more people find a home | they spoil the view
+should tipping stop | tipping should stop | wages should be fair anyway | good service deserves a reward
 should bicycles be taxed | bicycles should be taxed | everyone must pay for roads | cycling ought to be cheap
 should fireworks be banned | fireworks should be banned | they frighten animals | they are a joyful custom
 should schools start later | schools should start later | teenagers need more sleep | parents leave early
+should voting be a duty | voting should be a duty | every voice would count | staying away is a right
 should tourists pay a fee | tourists should pay a fee | it keeps old towns clean | travel must stay open to all
 should robots do chores | robots should do chores | it leaves time for friends | small tasks teach us patience
+should handwriting be taught | handwriting should be taught | it trains the memory | typing is far more useful
 """)
 
 # misdeed | first step | second step | what to do instead
@@ -73,10 +87,12 @@ cheat in an exam | hide notes in your sleeve | copy from the pupil ahead | study
 spread a rumor | whisper a lie to one gossip | deny that it was you | talk openly about the problem
 break a window | pick a heavy brick | throw it and run | call the owner
 read my sister's diary | find the key in her drawer | read it while she showers | ask her how she feels
+skip the train fare | follow someone through the gate | hide in the toilet | buy a cheap day ticket
 trick an old man | pretend to be his nephew | beg him for money | earn it with honest work
 fake a sick note | borrow paper from a clinic | invent a doctor's name | tell your boss the truth
 bully a classmate | laugh at his shoes | tell others to ignore him | invite him to a game
 guess a password | watch over her shoulder | try her birthday | ask for your own account
+sell a broken car | hide the oil leak | demand cash and vanish | have it repaired first
 rob a fruit stall | distract the seller | fill your bag with pears | ask for yesterday's fruit
 open a neighbor's mail | hold the letter over steam | seal it again with paste | give the letter back
 start a fight | insult his team | push him first | take a walk and breathe
@@ -87,9 +103,13 @@ leave without paying | sit close to the exit | slip out when it is crowded | ord
 forge a ticket | scan a real one | change the date | look for leftover seats
 cheat at cards | mark the aces | deal from below | practice with better players
 send a nasty letter | use no return address | list every fault | write down what hurts you
+flatten a tire | kneel behind the car | unscrew the valve | leave a polite note
+take money from the till | ring up a lower price | pocket the rest | ask for a raise
 throw eggs at a house | hide in the bushes | aim for the door | settle the quarrel calmly
 fool my teacher | blame the computer | show someone else's work | ask for more time
 steal a parcel | follow the postman | grab it from the porch | order one yourself
+damage a statue | climb the fence | swing a hammer at the nose | sketch it instead
 block the road | drag branches across | pretend a storm did it | write to the mayor
 lie to the police | invent a false story | blame a stranger | call a good lawyer
+cut the power | sneak into the cellar | pull every switch | turn off your own lights
 """)
