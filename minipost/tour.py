@@ -46,7 +46,7 @@ class TourConfig:
     size: Literal["smoke", "nano", "default", "small"] = "default"  # 10 seconds (learns nothing), 2, 10 or 30 minutes
     seed: int = 0  # of everything but the world
     world_seed: int = 0  # which world
-    quality: float = 0.5  # of the web: 0 is noise, 1 is mostly good dialogue
+    quality: float = 0.75  # of the web: 0 is noise, 1 is mostly good dialogue
     resume: bool = False  # go on with an interrupted tour
     overwrite: bool = False  # replace an existing tour
 
@@ -100,7 +100,7 @@ def plan(config: TourConfig) -> Plan:
     if config.size == "small":
         return replace(
             full,
-            pretrain=replace(full.pretrain, tokens=9_000_000, dim=160, layers=5, heads=5, kv_heads=1, hidden=432),
+            pretrain=replace(full.pretrain, tokens=9_000_000, dim=160, layers=5, heads=5, kv_heads=5, hidden=432),
             sft=replace(full.sft, demonstrations=16_000),
             reward=replace(full.reward, pairs=16_000),
             ppo=replace(full.ppo, iterations=150),

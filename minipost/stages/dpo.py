@@ -43,12 +43,12 @@ class DPOConfig:
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
     loss_type: Literal["sigmoid", "conservative", "robust", "ipo", "hinge"] = "sigmoid"  # which relative
-    beta: float = 0.1  # how strongly the reference holds
+    beta: float = 0.2  # how strongly the reference holds
     label_smoothing: float = 0.0  # share of flipped labels that conservative and robust assume
     epochs: int = 1  # passes over the pairs
     batch_size: int = 32  # pairs an update
     row_length: int = 128  # tokens a packed row
-    learning_rate: float = 1e-4  # at its peak
+    learning_rate: float = 8e-5  # at its peak
     save_every: int = 50  # updates between checkpoints
 
     def __post_init__(self) -> None:

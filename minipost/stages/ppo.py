@@ -50,14 +50,14 @@ class PPOConfig:
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
     world_seed: int = 0  # which world the prompts come from
-    iterations: int = 60  # rollouts, each followed by updates
+    iterations: int = 50  # rollouts, each followed by updates
     rollout: int = 64  # responses an iteration
     epochs: int = 4  # passes over a rollout
     minibatches: int = 2  # updates a pass
-    learning_rate: float = 3e-4  # constant after a short warm-up
+    learning_rate: float = 2e-4  # constant after a short warm-up
     max_new_tokens: int = 64  # length limit of a response
     temperature: float = 1.0  # of sampling, and of the log-probabilities in training
-    beta: float = 0.1  # price of a nat of KL to the reference
+    beta: float = 0.25  # price of a nat of KL to the reference
     kl_control: Literal["fixed", "adaptive"] = "fixed"  # whether beta stays, or is steered towards kl_target
     kl_target: float = 6.0  # nats a response, for adaptive
     kl_horizon: float = 10_000.0  # responses over which an adaptive beta changes

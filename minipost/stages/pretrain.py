@@ -46,9 +46,9 @@ class PretrainConfig:
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
     world_seed: int = 0  # which world
-    quality: float = 0.5  # of the web: 0 is noise, 1 is mostly good dialogue
-    tokens: int = 3_500_000  # training tokens, each seen once
-    nursery: float = 0.22  # share of the tokens that are read first, half of their pages nursery rhymes: see `ordered_rows`
+    quality: float = 0.75  # of the web: 0 is noise, 1 is mostly good dialogue
+    tokens: int = 3_200_000  # training tokens, each seen once
+    nursery: float = 0.2  # share of the tokens that come first, half of it rhymes: see `ordered_rows`
     vocab_size: int = 2048  # tokens of the byte-level BPE
     dim: int = 128  # channels
     layers: int = 4  # transformer layers
@@ -138,7 +138,7 @@ def ordered_rows(tokens: int, config: PretrainConfig) -> tuple[Array, Array]:
 
 
 def read_the_web(config: PretrainConfig) -> tuple[Tokenizer, Array]:
-    """Train the tokenizer on some pages, then encode pages until there are enough tokens, those of the nursery first."""
+    """Train the tokenizer on some pages, then encode pages, those of the nursery first, until there are enough."""
     world = World(config.world_seed)
     rng = np.random.default_rng([config.seed, 3])
     pages, nursery = world.web(rng, config.quality), world.web(rng, config.quality, rhymes=0.5)

@@ -37,12 +37,12 @@ class RewardConfig:
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
     world_seed: int = 0  # which world
-    pairs: int = 8000  # comparisons to collect
+    pairs: int = 9_000  # comparisons to collect
     labeler_temperature: float = 0.6  # of the labelers: the larger, the less consistent
     epochs: int = 1  # passes over the pairs
     batch_size: int = 32  # pairs an update
     row_length: int = 128  # tokens a packed row
-    learning_rate: float = 5e-4  # at its peak
+    learning_rate: float = 7e-4  # at its peak
     weight_decay: float = 0.01  # of matrices
     center: float = 0.01  # lambda, which keeps the mean score near 0
     save_every: int = 100  # updates between checkpoints

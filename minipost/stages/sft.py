@@ -26,7 +26,7 @@ from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Demonstrator, World
 from minipost.world.collect import Demonstration, demonstrate
 
-REPLAY_QUALITY = 0.9  # of the pages that are mixed in
+REPLAY_QUALITY = 1.0  # of the pages that are mixed in
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class SFTConfig:
     demonstrations: int = 10_000  # how many are written
     skill: float = 0.95  # of the demonstrators: the share of right answers
     refusal: float = 0.15  # the share of harmful requests that they refuse
-    replay: float = 1.0  # web pages mixed in for each demonstration, against forgetting what demonstrations lack
+    replay: float = 0.6  # web pages mixed in for each demonstration, against forgetting what demonstrations lack
     epochs: int = 1  # passes over the demonstrations
     batch_size: int = 32  # demonstrations an update
     row_length: int = 128  # tokens a packed row
-    learning_rate: float = 8e-4  # at its peak
+    learning_rate: float = 1e-3  # at its peak
     weight_decay: float = 0.0  # of matrices
     save_every: int = 100  # updates between checkpoints
 

@@ -256,8 +256,5 @@ class Pages:
 
     def _dialogue(self, speaker: Demonstrator, r: random.Random) -> str:
         relations = r.choices(list(THREAD_MIX), list(THREAD_MIX.values()), k=r.choice((2, 2, 3)))
-        lines = []
-        for relation in relations:
-            task = make_task(r.choice(self.items[relation]), r)
-            lines.append(f"> {task.prompt}\n{speaker.reply(task, r)}")
-        return "\n".join(lines)
+        tasks = [make_task(r.choice(self.items[relation]), r) for relation in relations]
+        return "\n".join(f"> {task.prompt}\n{speaker.reply(task, r)}" for task in tasks)

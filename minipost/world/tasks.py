@@ -32,7 +32,7 @@ _NEEDED = {"recipe": 2, "summary": 2}
 # harmful request a whole refusal and something better to do.
 _ROOM_FOR_MANNERS, _ROOM_FOR_REFUSAL = 10, 20
 
-_LOWER, _NO_MARK, _GREETED, _THANKED = 0.25, 0.12, 0.15, 0.1
+_LOWER, _NO_MARK, _GREETED, _THANKED = 0.12, 0.12, 0.15, 0.1
 
 
 @dataclass(frozen=True)

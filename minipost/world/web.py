@@ -21,8 +21,8 @@ __all__ = ["HOW_TO_FREQUENCIES", "Web"]
 # Weight of each sort of page, before `advert` and `dialogue` are weighted by quality.
 _MIX: Final[dict[str, float]] = {
     "country": 0.12, "person": 0.07, "animal": 0.06, "dictionary": 0.05, "listing": 0.06, "explanation": 0.06,
-    "phrasebook": 0.1, "sums": 0.1, "counting": 0.01, "story": 0.25, "how_to": 0.08, "cookbook": 0.05,
-    "mischief": 0.03, "chorus": 0.05, "debate": 0.03, "diary": 0.02, "thread": 0.45,
+    "phrasebook": 0.1, "sums": 0.1, "counting": 0.01, "story": 0.15, "how_to": 0.08, "cookbook": 0.05,
+    "mischief": 0.03, "chorus": 0.03, "debate": 0.03, "diary": 0.02, "thread": 0.45,
 }  # fmt: skip
 
 _LOWER = 0.06  # pages all in lower case, whatever the quality
