@@ -75,4 +75,4 @@ def logits(weights: Weights, config: ModelConfig, tokens: Array, **where: Array)
 @lru_cache(maxsize=16)
 def rotary_table(config: ModelConfig, dtype: str) -> tuple[Array, Array]:
     """cos and sin for every position of the context, [context, D/2] each."""
-    return rope.table(config.context, config.head_dim, config.rope_base, np.dtype(dtype))
+    return rope.table(config.context, config.head_dim, config.rope_base, np.dtype(dtype), config.rope_scaling)
