@@ -26,6 +26,8 @@ COMMANDS = {  # name: (module:function, what it does)
     "ppo": ("minipost.stages.ppo:command", "raise the reward by reinforcement learning, near the SFT model"),
     "dpo": ("minipost.stages.dpo:command", "learn from comparisons directly, without a reward model"),
     "chat": ("minipost.chat:command", "talk with a trained model"),
+    "import": ("minipost.convert:import_command", "bring a checkpoint in: Hugging Face, GGUF, llama2.c, smollm2"),
+    "export": ("minipost.convert:export_command", "take a trained model out, as a folder for transformers"),
     "eval": ("minipost.evaluate:command", "measure a trained model"),
 }
 
