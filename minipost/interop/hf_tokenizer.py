@@ -41,7 +41,8 @@ def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
         raise InteropError("a tokenizer of whole sentences (llama2.c's) cannot be written as a byte-level tokenizer.json.")
     pieces = tokenizer.token_bytes
     vocabulary = {byte_level.spell(piece): i for i, piece in enumerate(pieces) if piece}
-    if len(vocabulary) < sum(map(bool, pieces)):
+    vocabulary |= tokenizer.specials  # an added token keeps its id only if the vocabulary has it too
+    if len(vocabulary) < sum(map(bool, pieces)) + len(tokenizer.specials):
         raise InteropError("two tokens of this tokenizer are the same text, which tokenizer.json cannot express.")
     return {
         "version": "1.0",
