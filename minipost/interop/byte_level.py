@@ -55,12 +55,10 @@ def tokenizer(
     pieces = [b""] * size
     for text, i in vocabulary.items():
         pieces[i] = unspell(text)
-    if missing := [byte for byte in range(256) if ALPHABET[byte] not in vocabulary]:
-        raise InteropError(f"it has no token for the byte {missing[0]}")
     joins = []
     for order, (left, right) in enumerate(merges):
         if unknown := [text for text in (left, right, left + right) if text not in vocabulary]:
             raise InteropError(f"merge {order} needs the token {unknown[0][:40]!r}, which it lacks")
         joins.append((vocabulary[left], vocabulary[right], vocabulary[left + right], order))
-    atoms = [vocabulary[character] for character in ALPHABET]
+    atoms = [vocabulary.get(character, -1) for character in ALPHABET]
     return PretrainedTokenizer(pieces, joins, specials, atoms, cuts, template, document, pad)

@@ -43,7 +43,8 @@ class PretrainedTokenizer(Tokenizer):
         pad: str,
         characters: Mapping[str, int] | None = None,
     ) -> None:
-        """`token_bytes[i]` is what id i stands for (empty for specials and gaps), `atoms[b]` the id of byte b.
+        """`token_bytes[i]` is what id i stands for (empty for specials and gaps), `atoms[b]` the id of byte b, or -1: some
+        vocabularies lack control characters, and their tokenizers drop these from any text.
 
         `characters` become one atom each, before bytes are considered. `document` and `pad` name the specials that open
         a text and fill short rows. Errors: `TokenizerError` where parts do not fit each other.
@@ -65,7 +66,7 @@ class PretrainedTokenizer(Tokenizer):
             raise TokenizerError(f"it has ids for {len(self.atoms)} bytes instead of 256")
         if missing := [name for name in (self.template.end, self.document, self.pad) if name not in self.specials]:
             raise TokenizerError(f"the special token {missing[0]} is missing")
-        used = chain(self.atoms, self.characters.values(), self.specials.values(), *(join[:3] for join in self.joins))
+        used = chain(filter(lambda i: i != -1, self.atoms), self.characters.values(), self.specials.values(), *(join[:3] for join in self.joins))
         if not all(0 <= i < len(self.token_bytes) for i in used):
             raise TokenizerError(f"an id is outside of its vocabulary of {len(self.token_bytes)}")
         for left, right, new, _ in self.joins:
@@ -85,7 +86,7 @@ class PretrainedTokenizer(Tokenizer):
 
     def _atoms(self, word: str) -> list[int]:
         if not self.characters:
-            return [self.atoms[byte] for byte in utf8(word)]
+            return [i for byte in utf8(word) if (i := self.atoms[byte]) >= 0]
         found = ([self.characters[c]] if c in self.characters else [self.atoms[b] for b in utf8(c)] for c in word)
         return list(chain.from_iterable(found))
 
