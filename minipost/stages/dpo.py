@@ -22,7 +22,7 @@ import numpy as np
 from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import dpo as losses
-from minipost.model import AdamW, Array, readout, schedule, value_and_grad
+from minipost.model import AdamW, Array, lora, readout, schedule, value_and_grad
 from minipost.model.parallel import threads
 from minipost.runs import Run
 from minipost.stages.training import Model, StageError, known_answer, minibatch, read_off, require_positive, updates
@@ -49,6 +49,7 @@ class DPOConfig:
     batch_size: int = 32  # pairs an update
     row_length: int = 128  # tokens a packed row
     learning_rate: float = 1e-4  # at its peak
+    lora_rank: int = 0  # train thin adapters of this rank (then ten times the rate); 0 trains all weights
     save_every: int = 50  # updates between checkpoints
 
     def __post_init__(self) -> None:
@@ -87,12 +88,12 @@ def train(run: Run, policy: Model, pairs: Sequence[Sides], config: DPOConfig) ->
     if len(pairs) < config.batch_size:
         raise StageError(f"{len(pairs)} pairs are fewer than one batch of {config.batch_size}: lower --batch-size.")
     reference = reference_logps(policy, pairs, config.row_length)  # [pairs, 2]
-    weights = {name: w.copy() for name, w in policy.weights.items()}
+    frozen, weights = lora.trainable(policy.weights, config.lora_rank, np.random.default_rng([config.seed, 13]))
     optimizer = AdamW(weights)
     total = config.epochs * (len(pairs) // config.batch_size)
 
     def loss(tensors: dict[str, Tensor], shard: PairBatch) -> tuple[Tensor, dict[str, float]]:
-        logps = readout.sequence_logps(tensors, policy.config, shard.packed)  # [S]
+        logps = readout.sequence_logps({**frozen, **tensors}, policy.config, shard.packed)  # [S]
         sides = logps[0::2], logps[1::2], shard.reference[0::2], shard.reference[1::2]
         share = len(sides[2]) / config.batch_size
         return preference_loss(config, sides) * share, statistics(config.beta, *sides, share)
@@ -109,7 +110,7 @@ def train(run: Run, policy: Model, pairs: Sequence[Sides], config: DPOConfig) ->
         lr = schedule(update.step, total, config.learning_rate, warmup=0.1)
         metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr}
         update.log(metrics, len(chosen), "loss", "rewards/accuracies")
-    return weights
+    return lora.merge({**frozen, **weights})
 
 
 def preference_loss(config: DPOConfig, sides: Logps) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 from minipost.autograd import Tensor, fused
 from minipost.config import parse
 from minipost.losses import cross_entropy
-from minipost.model import AdamW, Array, ModelConfig, logits, output_weight, readout, schedule, value_and_grad
+from minipost.model import AdamW, Array, ModelConfig, logits, lora, output_weight, readout, schedule, value_and_grad
 from minipost.model.parallel import threads
 from minipost.runs import Run
 from minipost.stages.training import Model, known_answer, minibatch, require_positive, updates
@@ -45,6 +45,7 @@ class SFTConfig:
     batch_size: int = 32  # demonstrations an update
     row_length: int = 128  # tokens a packed row
     learning_rate: float = 8e-4  # at its peak
+    lora_rank: int = 0  # train thin adapters of this rank; 0 trains all weights
     weight_decay: float = 0.0  # of matrices
     save_every: int = 100  # updates between checkpoints
 
@@ -78,7 +79,7 @@ def train(
     t = base.tokenizer
     examples = [Example(prompt_tokens(t, d.prompt), response_tokens(t, d.response)) for d in demonstrations]
     examples += [Example([t.document_id], t.encode(indented(page))[: config.row_length - 1]) for page in pages]
-    weights = {name: w.copy() for name, w in base.weights.items()}
+    frozen, weights = lora.trainable(base.weights, config.lora_rank, np.random.default_rng([config.seed, 13]))
     optimizer = AdamW(weights, weight_decay=config.weight_decay)
     total = max(1, config.epochs * (len(examples) // config.batch_size))
 
@@ -91,17 +92,18 @@ def train(
         count = sum(len(s.targets) for s in shards)
 
         def loss(tensors: dict[str, Tensor], shard: Packed, count: int = count) -> tuple[Tensor, dict[str, float]]:
+            tensors = {**frozen, **tensors}
             hidden = readout.response_states(tensors, base.config, shard)
             share = np.full(len(shard.targets), 1 / count)
             return fused.weighted_nll(hidden, output_weight(tensors), shard.targets, share), {}
 
-        expected = plain_loss(weights, base.config, batch) if update.step == 0 else 0.0
+        expected = plain_loss({**frozen, **weights}, base.config, batch) if update.step == 0 else 0.0
         metrics, grads = value_and_grad(loss, weights, shards)
         known_answer(update.step, "loss (plain NumPy, unpacked)", metrics["loss"], expected, 1e-3)
         lr = schedule(update.step, total, config.learning_rate)
         metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr, "num_tokens": count}
         update.log(metrics, sum(len(e) for e in batch), "loss")
-    return weights
+    return lora.merge({**frozen, **weights})
 
 
 def plain_loss(weights: dict[str, Array], config: ModelConfig, batch: Sequence[Example]) -> float:
