@@ -116,7 +116,7 @@ def _dequantised(tensor: Any, shape: tuple[int, ...], path: Path) -> Array:
     from gguf import quants
 
     try:
-        return np.asarray(quants.dequantize(tensor.data, tensor.tensor_type), np.float32).reshape(shape)
+        return np.asarray(quants.dequantize(np.asarray(tensor.data), tensor.tensor_type), np.float32).reshape(shape)
     except (NotImplementedError, ValueError) as error:
         kind = getattr(tensor.tensor_type, "name", tensor.tensor_type)
         raise InteropError(f"{path}: {tensor.name} of type {kind} cannot be dequantised ({error}).") from None
