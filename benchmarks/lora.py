@@ -26,7 +26,7 @@ from minipost.stages.training import Model, read_off
 from minipost.text import prompt_tokens
 from minipost.world.collect import Demonstration, Pair
 
-HELD_OUT, SHOWN, LONGEST = 100, 3, 256
+HELD_OUT, SHOWN, ROW = 100, 4, 128
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Measured:
 def measure(model: Model, pairs: list[Pair]) -> Measured:
     sides = dpo.encode(model, pairs)
     flat = [side for pair in sides for side in pair]
-    logps = read_off(readout.sequence_logps, model, flat, LONGEST, group=16).reshape(-1, 2)
+    logps = read_off(readout.sequence_logps, model, flat, ROW, group=16).reshape(-1, 2)
     return Measured(logps, np.array([[len(side.response) for side in pair] for pair in sides]))
 
 
@@ -92,7 +92,7 @@ def main(args: Args) -> None:
     show(base, shown)
 
     sft_config = sft.SFTConfig(
-        args.out / "smollm2", args.out / "sft", batch_size=args.batch_size, row_length=LONGEST,
+        args.out / "smollm2", args.out / "sft", batch_size=args.batch_size, row_length=ROW,
         learning_rate=args.sft_rate, lora_rank=args.rank, overwrite=True,
     )  # fmt: skip
     run = Run.create(sft_config.out, "sft", sft_config, 0, {"base": sft_config.base}, overwrite=True)
@@ -106,7 +106,7 @@ def main(args: Args) -> None:
     show(tuned, shown)
 
     dpo_config = dpo.DPOConfig(
-        args.out / "sft", out=args.out / "dpo", batch_size=args.batch_size, row_length=LONGEST, beta=args.beta,
+        args.out / "sft", out=args.out / "dpo", batch_size=args.batch_size, row_length=ROW, beta=args.beta,
         learning_rate=args.dpo_rate, lora_rank=args.rank, overwrite=True,
     )  # fmt: skip
     run = Run.create(dpo_config.out, "dpo", dpo_config, 0, {"policy": dpo_config.policy}, overwrite=True)

@@ -123,8 +123,8 @@ tags: [minipost, {"reward-model" if head else "conversational"}]
 
 # {run.name or "model"}, exported from minipost
 
-{parameters:,} parameters in float32: {config.layers} layers of {config.dim} channels, {len(tokenizer):,} tokens, context
-{config.context}.
+{parameters:,} parameters in float32: {config.layers} layers of {config.dim} channels, a vocabulary of
+{len(tokenizer):,} tokens, a context of {config.context}.
 
 ```python
 from transformers import AutoTokenizer, {kind}

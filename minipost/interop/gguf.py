@@ -40,19 +40,32 @@ _CONTROL, _USER_DEFINED = 3, 4  # kinds of token that text never becomes
 def load(path: Path) -> Checkpoint:
     """A Llama model with a byte-level tokenizer. Errors: `InteropError`."""
     try:
-        from gguf import GGUFReader
-    except ImportError:
-        raise InteropError("GGUF files need the gguf package: pip install 'minipost[gguf]'.") from None
-    try:
-        reader = GGUFReader(path)
+        reader = _open(path)
         fields = {name: field.contents() for name, field in reader.fields.items()}
         found = {tensor.name: tensor for tensor in reader.tensors}
     except OSError as error:
         raise InteropError(f"Cannot read {path} ({error.strerror}); check the path.") from None
-    except (ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError, UnicodeDecodeError) as error:
+    except (ValueError, LookupError, TypeError, OverflowError, MemoryError, RecursionError) as error:
         raise InteropError(f"{path} is damaged or no GGUF file ({error}); download it again.") from None
     config = _config(fields, path, tied="output.weight" not in found)
     return Checkpoint(_weights(config, found, path), config, _tokenizer(fields, config.vocab_size, path))
+
+
+def _open(path: Path) -> Any:
+    """A reader that stops at the file's end: a header may claim an array of 2^60 numbers, which the package would go on
+    to look for. Errors: whatever the package raises, and `InteropError` where it is missing."""
+    try:
+        from gguf import GGUFReader
+    except ImportError:
+        raise InteropError("GGUF files need the gguf package: pip install 'minipost[gguf]'.") from None
+
+    class Bounded(GGUFReader):  # type: ignore[misc]
+        def _get(self, offset: int, dtype: Any, count: int = 1, **order: Any) -> Any:
+            if int(offset) + int(count) * np.dtype(dtype).itemsize > len(self.data):
+                raise ValueError("it ends within a field")
+            return super()._get(offset, dtype, count, **order)
+
+    return Bounded(path)
 
 
 def _config(fields: Mapping[str, Any], path: Path, tied: bool) -> ModelConfig:

@@ -3,7 +3,7 @@
     ours                     theirs                                              [out, in] alike
     embedding                model.embed_tokens
     layers.i.attention_norm  model.layers.i.input_layernorm
-    layers.i.qkv             model.layers.i.self_attn.{q,k,v}_proj               theirs are three, ours one below another
+    layers.i.qkv             model.layers.i.self_attn.{q,k,v}_proj               theirs are three, ours is a stack
     layers.i.attention_out   model.layers.i.self_attn.o_proj
     layers.i.mlp_norm        model.layers.i.post_attention_layernorm
     layers.i.gate_up         model.layers.i.mlp.{gate,up}_proj                   likewise
@@ -122,7 +122,8 @@ def from_config(values: Mapping[str, Any], where: Path) -> tuple[ModelConfig, st
     head = _refuse_what_does_not_fit(values, where)
     heads, dim = whole(values, "num_attention_heads", where), whole(values, "hidden_size", where)
     if whole(values, "head_dim", where, dim // heads) * heads != dim:
-        raise InteropError(f"{where}: {heads} heads of head_dim {values.get('head_dim')} do not make hidden_size {dim}.")
+        found = values.get("head_dim")
+        raise InteropError(f"{where}: {heads} heads of head_dim {found} do not make hidden_size {dim}.")
     base, scaling = _rotary(values, where)
     config = ModelConfig(
         vocab_size=whole(values, "vocab_size", where),

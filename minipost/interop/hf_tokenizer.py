@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from minipost.interop import byte_level
-from minipost.interop.checkpoint import MEGABYTE, InteropError, read_json
 from minipost.interop.chat_template import from_jinja, to_jinja
+from minipost.interop.checkpoint import MEGABYTE, InteropError, read_json
 from minipost.text import PretrainedTokenizer, Tokenizer, TokenizerError
 from minipost.text.bpe import PATTERN
 
@@ -34,11 +34,11 @@ _LLAMA3 = (
 def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
     """The content of tokenizer.json. Errors: `InteropError` where the format cannot hold the tokenizer."""
     if isinstance(tokenizer, PretrainedTokenizer):
-        cuts, joins = tokenizer.cuts, [join[:2] for join in tokenizer.joins]
+        cuts, joins = tokenizer.cuts, [(left, right) for left, right, _, _ in tokenizer.joins]
     else:
-        cuts, joins = "minipost", tokenizer.merges
+        cuts, joins = "minipost", list(tokenizer.merges)
     if cuts not in _pre_tokenizers():
-        raise InteropError("a tokenizer of whole sentences (llama2.c's) cannot be written as a byte-level tokenizer.json.")
+        raise InteropError("llama2.c's tokenizer knows no words, so that a byte-level tokenizer.json cannot hold it.")
     pieces = tokenizer.token_bytes
     vocabulary = {byte_level.spell(piece): i for i, piece in enumerate(pieces) if piece}
     vocabulary |= tokenizer.specials  # an added token keeps its id only if the vocabulary has it too
@@ -102,7 +102,8 @@ def _from_json(content: Mapping[str, Any], settings: Mapping[str, Any], size: in
         raise InteropError(f"ignore_merges is {model.get('ignore_merges')!r}, which does not go with its cuts")
     specials = {str(added["content"]): int(added["id"]) for added in content["added_tokens"]}
     vocabulary = {str(text): int(i) for text, i in model["vocab"].items() if text not in specials}
-    merges = [tuple(m.split(" ")) if isinstance(m, str) else (m[0], m[1]) for m in model["merges"]]
+    pairs = (m.split(" ") if isinstance(m, str) else m for m in model["merges"])
+    merges = [(str(left), str(right)) for left, right in pairs]
     if cuts == "minipost":
         return _our_own(vocabulary, merges, specials)
     start = _name(settings, "bos_token") or _name(settings, "eos_token") or next(iter(specials), "")
@@ -113,7 +114,7 @@ def _from_json(content: Mapping[str, Any], settings: Mapping[str, Any], size: in
     )  # fmt: skip
 
 
-def _our_own(vocabulary: Mapping[str, int], merges: list[tuple[str, ...]], specials: Mapping[str, int]) -> Tokenizer:
+def _our_own(vocabulary: Mapping[str, int], merges: list[tuple[str, str]], specials: Mapping[str, int]) -> Tokenizer:
     """The tokenizer that we had exported: ids in our order, or it is refused."""
     tokenizer = Tokenizer(
         [(vocabulary[left], vocabulary[right]) for left, right in merges], sorted(specials, key=specials.__getitem__)

@@ -146,9 +146,9 @@ class _Cache:
             q, k, v = fused.split_heads(qkv[None], self.config.heads, K)
             self.keys[layer, 0, :, :T] = k.reshape(T, K, D).swapaxes(0, 1)
             self.values[layer, 0, :, :T] = v.reshape(T, K, D).swapaxes(0, 1)
-            out, lse = np.empty((1, T, self.config.dim), qkv.dtype), np.empty((1, self.config.heads, T), qkv.dtype)
-            attention.forward(q, k, v, start, self.config.heads, out, lse)
-            return out[0]
+            out, lse = np.empty((T, self.config.dim), qkv.dtype), np.empty((1, self.config.heads, T), qkv.dtype)
+            attention.forward(q, k, v, start, self.config.heads, out[None], lse)
+            return out
 
         trunk(self.weights, self.config, tokens, attend)
         return T

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -92,10 +93,10 @@ def train(
         count = sum(len(s.targets) for s in shards)
 
         def loss(tensors: dict[str, Tensor], shard: Packed, count: int = count) -> tuple[Tensor, dict[str, float]]:
-            tensors = {**frozen, **tensors}
-            hidden = readout.response_states(tensors, base.config, shard)
+            both: dict[str, Any] = {**frozen, **tensors}
+            hidden = readout.response_states(both, base.config, shard)
             share = np.full(len(shard.targets), 1 / count)
-            return fused.weighted_nll(hidden, output_weight(tensors), shard.targets, share), {}
+            return fused.weighted_nll(hidden, output_weight(both), shard.targets, share), {}
 
         expected = plain_loss({**frozen, **weights}, base.config, batch) if update.step == 0 else 0.0
         metrics, grads = value_and_grad(loss, weights, shards)

@@ -124,7 +124,8 @@ def marked(tokenizer: Tokenizer, text: str) -> list[int]:
     """A template's own text as tokens, the names of special tokens in it as those. Never for a user's content."""
     pattern = "(" + "|".join(map(re.escape, tokenizer.specials)) + ")"
     parts = re.split(pattern, text) if text else []
-    return [i for n, part in enumerate(parts) for i in ([tokenizer.specials[part]] if n % 2 else tokenizer.encode(part))]
+    specials = tokenizer.specials  # every second part is the name of one
+    return [i for n, part in enumerate(parts) for i in ([specials[part]] if n % 2 else tokenizer.encode(part))]
 
 
 def check(messages: Sequence[Message]) -> None:

@@ -43,8 +43,8 @@ class PretrainedTokenizer(Tokenizer):
         pad: str,
         characters: Mapping[str, int] | None = None,
     ) -> None:
-        """`token_bytes[i]` is what id i stands for (empty for specials and gaps), `atoms[b]` the id of byte b, or -1: some
-        vocabularies lack control characters, and their tokenizers drop these from any text.
+        """`token_bytes[i]` is what id i stands for (empty for specials and gaps), `atoms[b]` the id of byte b, or -1:
+        some vocabularies lack control characters, and their tokenizers drop these from any text.
 
         `characters` become one atom each, before bytes are considered. `document` and `pad` name the specials that open
         a text and fill short rows. Errors: `TokenizerError` where parts do not fit each other.
@@ -66,7 +66,9 @@ class PretrainedTokenizer(Tokenizer):
             raise TokenizerError(f"it has ids for {len(self.atoms)} bytes instead of 256")
         if missing := [name for name in (self.template.end, self.document, self.pad) if name not in self.specials]:
             raise TokenizerError(f"the special token {missing[0]} is missing")
-        used = chain(filter(lambda i: i != -1, self.atoms), self.characters.values(), self.specials.values(), *(join[:3] for join in self.joins))
+        atoms = (i for i in self.atoms if i != -1)
+        joined_ids = (i for join in self.joins for i in join[:3])
+        used = chain(atoms, self.characters.values(), self.specials.values(), joined_ids)
         if not all(0 <= i < len(self.token_bytes) for i in used):
             raise TokenizerError(f"an id is outside of its vocabulary of {len(self.token_bytes)}")
         for left, right, new, _ in self.joins:
@@ -105,7 +107,7 @@ class PretrainedTokenizer(Tokenizer):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PretrainedTokenizer) and vars(self) | {"_cache": {}} == vars(other) | {"_cache": {}}
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     @property
     def pad_id(self) -> int:

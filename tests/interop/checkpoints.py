@@ -42,7 +42,8 @@ def save(folder: Path, config: ModelConfig, words: Tokenizer, seed: int = 0, hea
     """A run folder with a model whose every weight is random; returns the weights."""
     rng = np.random.default_rng(seed)
     weights = init_weights(config, rng, head)
-    weights = {n: (w + 0.3 * rng.standard_normal(w.shape) / w.shape[-1] ** 0.5).astype("f4") for n, w in weights.items()}
+    noise = {n: 0.3 * rng.standard_normal(w.shape) / w.shape[-1] ** 0.5 for n, w in weights.items()}
+    weights = {n: (w + noise[n]).astype(np.float32) for n, w in weights.items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_model(folder, weights, config, words)
     return weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 def vocabulary() -> tuple[list[str], list[str]]:
     """(tokens, merges) of a small byte-level tokenizer, its specials first."""
-    merges = learn_merges({word: 5 for word in TEXT.split()}, 60)
+    merges = learn_merges(dict.fromkeys(TEXT.split(), 5), 60)
     pieces = Tokenizer(merges).token_bytes
     spelled = [byte_level.spell(piece) for piece in pieces]
     return SPECIALS + spelled, [f"{spelled[left]} {spelled[right]}" for left, right in merges]
@@ -141,7 +142,10 @@ def test_damaged_files_get_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write(path, CONFIG, WEIGHTS)
     good = path.read_bytes()
-    for content in (b"", b"GGUF", b"\x80\x04" * 50, good[:100], good[:3000], good[:-1000]):
+    start, key = struct.pack("<IIQQ", 0x46554747, 3, 0, 1), struct.pack("<Q", 3) + b"a.b"
+    endless = start + key + struct.pack("<IIQ", 9, 0, 1 << 60) + b"\0" * 64  # an array of 2^60 bytes
+    nested = start + key + struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 5000
+    for content in (b"", b"GGUF", b"\x80\x04" * 50, good[:100], good[:3000], good[:-1000], endless, nested):
         path.write_bytes(content)
         with pytest.raises(UserError):
             reader.load(path)
@@ -191,5 +195,3 @@ def rust(smollm2: Any) -> Any:
 )
 def test_smollm2_ids_are_the_reference_ids(text: str, smollm2: Any, rust: Any) -> None:
     assert smollm2.tokenizer.encode(text) == rust.encode(text).ids
-
-
