@@ -37,7 +37,7 @@ class Args:
     rank: int = 16  # of the adapters
     batch_size: int = 8  # demonstrations or pairs an update
     sft_rate: float = 5e-4
-    dpo_rate: float = 5e-4
+    dpo_rate: float = 1e-4
     beta: float = 0.1
 
 

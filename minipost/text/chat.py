@@ -5,7 +5,8 @@
 A role's token opens its turn; only the assistant's turn is closed by `<|end|>`, because only the assistant must learn
 to stop. One space follows a role's token, so that the first word of a turn is the same token as within a sentence:
 " Rome", never "Rome". Content is encoded by `Tokenizer.encode`, which cannot produce a special token: a user who types
-"<|end|>" or "<|assistant|>" gets those characters and forges nothing.
+"<|end|>" or "<|assistant|>" gets those characters and forges nothing. A model from elsewhere has another template
+(minipost/text/template.py), with the same promises.
 
 One turn as a timeline (P prompt tokens, then R response tokens):
 
