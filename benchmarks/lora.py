@@ -97,7 +97,8 @@ def main(args: Args) -> None:
     )  # fmt: skip
     run = Run.create(sft_config.out, "sft", sft_config, 0, {"base": sft_config.base}, overwrite=True)
     started = time.perf_counter()
-    weights = sft.train(run, base, [Demonstration(pair.prompt, output) for pair, output in train], sft_config)
+    examples = sft.encode(base, [Demonstration(pair.prompt, output) for pair, output in train])
+    weights = sft.train(run, base, examples, sft_config)
     seconds = time.perf_counter() - started
     run.finish(weights, base.config.to_dict(), base.tokenizer)
     tuned = Model(weights, base.config, base.tokenizer)

@@ -33,7 +33,7 @@ FLOORS: dict[str, int] = {
             ("model", "losses", "laws", "text"),
             ("data", "world", "runs", "interop", "config"),
             ("stages",),
-            ("claims", "evaluate", "convert"),
+            ("claims", "evaluate", "convert", "examine"),
             ("report", "chat"),
             ("tour", "cli"),
             ("__main__",),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -17,7 +17,7 @@ from minipost.data.files import decoded
 from minipost.data.formats import Format
 from minipost.data.problems import DataError
 from minipost.data.reader import Read, Reader
-from minipost.data.records import Comparison, Demonstration, Prompt, Record, Text
+from minipost.data.records import Comparison, Demonstration, Prompt, Record, Text, Turns, prompt_of
 from minipost.data.tokens import examples, truncated
 from minipost.text import Tokenizer
 from minipost.text.batching import Example
@@ -26,8 +26,10 @@ Files = Sequence[Path]
 
 
 class OnDisk(Sequence[Example]):
-    """Examples that are read from their files when they are asked for. Example i is number `turn[i]` of the row at bytes
-    `start[i]` to `stop[i]` of file `which[i]`."""
+    """Examples that are read from their files when they are asked for.
+
+    Example i is number `turn[i]` of those in the row at bytes `start[i]` to `stop[i]` of file `which[i]`.
+    """
 
     def __init__(self, tokenizer: Tokenizer, context: int) -> None:
         self.tokenizer, self.context = tokenizer, context
@@ -88,18 +90,23 @@ def comparisons(files: Files, tokenizer: Tokenizer, context: int) -> list[tuple[
     return found
 
 
-def prompts(files: Files, tokenizer: Tokenizer, context: int) -> list[tuple[str, list[int]]]:
-    """(the last user turn's text, token ids) for sampling. `context` is what the answers leave for prompts.
+def prompts(files: Files, tokenizer: Tokenizer, context: int) -> list[Turns]:
+    """Prompts to answer, from files of any format that has some. `context` is what the answers leave of the model's.
 
     Errors: `DataError`.
     """
-    found = []
+    if context < 1:
+        raise DataError("The answers' length limit leaves no room for prompts in the context; lower it.")
+    found: list[Turns] = []
     for path in files:
-        for read, _ in _records(path, Prompt, "prompts", tokenizer, context):
-            assert isinstance(read.record, Prompt)
-            found.append((read.record.prompt[-1].content, list(read.examples[0].prompt)))
+        for read, _ in _records(path, Prompt, "prompts", tokenizer, context, _prompt):
+            found.append(prompt_of(read.record))
     _say(f"{len(found):,} prompts", 0, context)
     return found
+
+
+def _prompt(record: Record) -> Record:
+    return record if isinstance(record, Text) else Prompt(prompt_of(record))
 
 
 def texts(files: Files) -> Iterator[Text]:
@@ -114,10 +121,11 @@ def texts(files: Files) -> Iterator[Text]:
 
 
 def _records(
-    path: Path, kind: type[Record], name: str, tokenizer: Tokenizer, context: int
-) -> Iterator[tuple[Read, Format]]:
-    """A file's rows, which have to be of one kind."""
-    reader = Reader(path, tokenizer=tokenizer, context=context)
+    path: Path, kind: type[Record], name: str, tokenizer: Tokenizer, context: int,
+    view: Callable[[Record], Record] = lambda record: record,
+) -> Iterator[tuple[Read, Format]]:  # fmt: skip
+    """A file's rows, which have to be of one kind (under a view of them)."""
+    reader = Reader(path, tokenizer=tokenizer, context=context, view=view)
     for read in reader:
         _require(path, read.record, kind, name)
         assert reader.found is not None

@@ -42,6 +42,7 @@ class Reader:
     format: str | None = None  # its name, if it is not to be detected
     tokenizer: Tokenizer | None = None  # without one, nothing is said about tokens
     context: int = 1 << 62  # tokens
+    view: Callable[[Record], Record] = lambda record: record  # what to make of a record before it becomes tokens
     on_bad: Callable[[Problem, Any], None] = lambda problem, value: None  # told of every bad row
     accept: Callable[[Read], RowError | None] = lambda read: None  # a further check of one's own
     ledger: Ledger = field(default_factory=Ledger)
@@ -62,7 +63,7 @@ class Reader:
                     raise row.value
                 if wanted is None:
                     wanted = detect(row.value)
-                record = parse(row.value, wanted, forced=self.format is not None)
+                record = self.view(parse(row.value, wanted, forced=self.format is not None))
                 self.found = wanted
                 read = Read(row, record, self._examples(record))
                 if (error := self.accept(read)) is not None:

@@ -64,3 +64,14 @@ class Scored:
 
 
 Record = Text | Prompt | Demonstration | Comparison | Verdict | Scored
+
+
+def prompt_of(record: Record) -> Turns:
+    """What the assistant is asked in a record of any kind; of a demonstration, before the first turn to imitate."""
+    match record:
+        case Text(text):
+            return (Message("user", text),)
+        case Demonstration(turns, first):
+            return turns[: next(i for i, turn in enumerate(turns) if i >= first and turn.role == "assistant")]
+        case _:
+            return record.prompt

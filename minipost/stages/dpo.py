@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from minipost import data
 from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import dpo as losses
@@ -38,6 +39,7 @@ Logps = tuple[Any, Any, Any, Any]  # policy chosen, policy rejected, reference c
 class DPOConfig:
     policy: Path = Path("runs/sft")  # the run folder of the SFT model: the start and the reference
     preferences: Path = Path("runs/reward/preferences.jsonl")  # JSONL with prompt, chosen, rejected
+    data: tuple[Path, ...] = ()  # preference files of your own, in any format of `minipost data`, instead of those
     out: Path = Path("runs/dpo")  # the run's folder
     seed: int = 0  # of the order of the pairs
     resume: bool = False  # go on with an interrupted run
@@ -71,7 +73,10 @@ class PairBatch:
 def dpo(config: DPOConfig) -> Model:
     """Finetune the policy on pairs; returns the model and leaves the run folder `config.out`."""
     policy = Model.load(config.policy)
-    pairs = encode(policy, read_pairs(config.preferences))
+    if config.data:
+        pairs = data.comparisons(config.data, policy.tokenizer, policy.config.context)
+    else:
+        pairs = encode(policy, read_pairs(config.preferences))
     run = Run.create(
         config.out, "dpo", config, config.seed, {"policy": config.policy},
         resume=config.resume, overwrite=config.overwrite,

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minipost import data
 from minipost.autograd import Tensor, fused
 from minipost.config import parse
 from minipost.losses import cross_entropy
@@ -37,6 +38,7 @@ class SFTConfig:
     seed: int = 0  # of the demonstrations and their order
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
+    data: tuple[Path, ...] = ()  # files of your own: prompt-completion, Alpaca, ShareGPT, messages; no replay then
     world_seed: int = 0  # which world
     demonstrations: int = 10_000  # how many are written
     skill: float = 0.95  # of the demonstrators: the share of right answers
@@ -57,29 +59,37 @@ class SFTConfig:
 def sft(config: SFTConfig) -> Model:
     """Finetune the base model on demonstrations; returns the model and leaves the run folder `config.out`."""
     base = Model.load(config.base)
+    mine = data.demonstrations(config.data, base.tokenizer, base.config.context) if config.data else None
     run = Run.create(
         config.out, "sft", config, config.seed, {"base": config.base}, resume=config.resume, overwrite=config.overwrite
     )
     if run.finished:
         return Model.load(config.out)
+    weights = train(run, base, mine or from_the_world(base, config), config)
+    run.finish(weights, base.config.to_dict(), base.tokenizer, description="An assistant that imitates demonstrations.")
+    return Model(weights, base.config, base.tokenizer)
+
+
+def from_the_world(base: Model, config: SFTConfig) -> list[Example]:
+    """Demonstrations by the world's labelers, with web pages mixed in (as Ouyang et al. 2022 do in PPO-ptx)."""
     world = World(config.world_seed)
     by = Demonstrator(world, skill=config.skill, refusal=config.refusal)
     demonstrations = demonstrate(world, by, config.demonstrations, np.random.default_rng([config.seed, 4]))
     pages = world.web(
         np.random.default_rng([config.seed, 12]), REPLAY_QUALITY, round(config.replay * len(demonstrations))
     )
-    weights = train(run, base, demonstrations, config, list(pages))
-    run.finish(weights, base.config.to_dict(), base.tokenizer, description="An assistant that imitates demonstrations.")
-    return Model(weights, base.config, base.tokenizer)
-
-
-def train(
-    run: Run, base: Model, demonstrations: Sequence[Demonstration], config: SFTConfig, pages: Sequence[str] = ()
-) -> dict[str, Array]:
-    """The loop, for any demonstrations; `pages` of text are mixed in (as Ouyang et al. 2022 do in PPO-ptx)."""
     t = base.tokenizer
-    examples = [Example(prompt_tokens(t, d.prompt), response_tokens(t, d.response)) for d in demonstrations]
-    examples += [Example([t.document_id], t.encode(indented(page))[: config.row_length - 1]) for page in pages]
+    replayed = [Example([t.document_id], t.encode(indented(page))[: config.row_length - 1]) for page in pages]
+    return encode(base, demonstrations) + replayed
+
+
+def encode(base: Model, demonstrations: Sequence[Demonstration]) -> list[Example]:
+    t = base.tokenizer
+    return [Example(prompt_tokens(t, d.prompt), response_tokens(t, d.response)) for d in demonstrations]
+
+
+def train(run: Run, base: Model, examples: Sequence[Example], config: SFTConfig) -> dict[str, Array]:
+    """The loop, for any examples."""
     frozen, weights = lora.trainable(base.weights, config.lora_rank, np.random.default_rng([config.seed, 13]))
     optimizer = AdamW(weights, weight_decay=config.weight_decay)
     total = max(1, config.epochs * (len(examples) // config.batch_size))
