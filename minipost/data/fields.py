@@ -161,6 +161,7 @@ def transcript(row: Fields, name: str) -> tuple[Turns, str]:
     roles = ("user" if who == "Human" else "assistant" for who in parts[0::2])
     turns = [Message(role, said.strip()) for role, said in zip(roles, parts[1::2], strict=True)]
     conversation(turns, row, name)
-    if empty := next((i for i, turn in enumerate(turns) if not turn.content), None):
-        raise RowError("empty text", name, value, f"turn {empty} is empty", "fill it in, or drop the row")
+    for i, turn in enumerate(turns):
+        if not turn.content:
+            raise RowError("empty text", name, value, f"turn {i} is empty", "fill it in, or drop the row")
     return ending_with("user", tuple(turns), row, name), answer.strip()

@@ -162,17 +162,18 @@ def detect(row: Any) -> Format:
         return FORMATS["implicit-prompt" if isinstance(row["chosen"], list) else "hh-rlhf"]
     if fitting:
         return fitting[0]
+    if whole := [f for f in FORMATS.values() if present and set(present) <= {*f.keys, *f.optional}]:
+        near = min(whole, key=lambda f: len(f.keys))
+        lacking = listed(key for key in near.keys if key not in row)
+        what, fix = f"of the format {near.name} it lacks {lacking}", f"add {lacking}"
+        raise RowError("missing key", "the row", row, what, fix)
     if partly := [f for f in FORMATS.values() if set(f.keys) <= set(present)]:
         near = max(partly, key=lambda f: len(f.keys))
         others = listed(key for key in present if key not in (*near.keys, *near.optional))
         what = f"beside the keys of {near.name} ({listed(near.keys)}) it has {others}"
         raise RowError("contradictory keys", "the row", row, what, "keep those of one format, or name it by --format")
     what = f"its keys {listed(row)} are those of no format" if row else "it has no keys"
-    fix = "rename them to those of a format"
-    if present:
-        near = max(FORMATS.values(), key=lambda f: len(set(f.keys) & set(present)) / len(f.keys))
-        fix = f"add {listed(key for key in near.keys if key not in row)} for the format {near.name}"
-    raise RowError("missing key", "the row", row, what, fix)
+    raise RowError("missing key", "the row", row, what, f"give it the keys of one of {', '.join(FORMATS)}")
 
 
 def parse(row: Any, wanted: Format, forced: bool) -> Record:
