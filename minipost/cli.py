@@ -26,6 +26,7 @@ COMMANDS = {  # name: (module:function, what it does)
     "ppo": ("minipost.stages.ppo:command", "raise the reward by reinforcement learning, near the SFT model"),
     "dpo": ("minipost.stages.dpo:command", "learn from comparisons directly, without a reward model"),
     "data": ("minipost.examine:command", "examine a file of your own: format, bad rows, counts, tokens"),
+    "plot": ("minipost.report.compare:command", "compare the metrics of runs in one figure"),
     "chat": ("minipost.chat:command", "talk with a trained model"),
     "import": ("minipost.convert:import_command", "bring a checkpoint in: Hugging Face, GGUF, llama2.c, smollm2"),
     "export": ("minipost.convert:export_command", "take a trained model out, as a folder for transformers"),

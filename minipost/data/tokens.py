@@ -28,7 +28,7 @@ def examples(record: Record, tokenizer: Tokenizer, context: int) -> list[Example
             return [Example([tokenizer.document_id], text_tokens(record, tokenizer))]
         case Prompt(prompt):
             asked = prompt_tokens(tokenizer, prompt)
-            _room(asked, context, "prompt")  # may be 0: nothing is cut
+            _room(asked, context, prompt)  # may be 0: nothing is cut
             return [Example(asked, [])]
         case Demonstration(turns, first):
             replies = [i for i in range(first, len(turns)) if turns[i].role == "assistant"]
@@ -48,19 +48,20 @@ def examples(record: Record, tokenizer: Tokenizer, context: int) -> list[Example
 
 def _example(prompt: Turns, response: str, tokenizer: Tokenizer, context: int, name: str) -> Example:
     asked = prompt_tokens(tokenizer, prompt)
-    room = _room(asked, context, name)
+    room = _room(asked, context, prompt)
     if not room:
         what = f"its prompt fills the context of {context} tokens, so that the response is cut off entirely"
-        raise RowError("response fully truncated", name, None, what, "shorten it, or take a longer context")
+        raise RowError("response fully truncated", name, response, what, "shorten it, or take a longer context")
     return Example(asked, response_tokens(tokenizer, response)[:room])
 
 
-def _room(prompt: Sequence[int], context: int, name: str) -> int:
-    """Tokens that a prompt leaves for the response of this name."""
-    if len(prompt) > context:
-        what = f"its prompt has {len(prompt)} tokens and the context only {context}"
-        raise RowError("prompt longer than the context", name, None, what, "shorten it, or take a longer context")
-    return context - len(prompt)
+def _room(asked: Sequence[int], context: int, prompt: Turns) -> int:
+    """Tokens that a prompt leaves for its response."""
+    if len(asked) > context:
+        what = f"the prompt has {len(asked)} tokens and the context only {context}"
+        fix = "shorten it, or take a longer context"
+        raise RowError("prompt longer than the context", "prompt", prompt[-1].content, what, fix)
+    return context - len(asked)
 
 
 def text_tokens(piece: Text, tokenizer: Tokenizer) -> list[int]:

@@ -36,6 +36,7 @@ class BestOfNConfig:
     seed: int = 0  # of prompts and samples
     resume: bool = False  # a finished run is left as it is
     overwrite: bool = False  # replace an existing run
+    tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
     world_seed: int = 0  # which world
     n: int = 16  # samples a prompt

@@ -44,6 +44,7 @@ class DPOConfig:
     seed: int = 0  # of the order of the pairs
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
+    tensorboard: bool = False  # write the metrics for TensorBoard, too
     loss_type: Literal["sigmoid", "conservative", "robust", "ipo", "hinge"] = "sigmoid"  # which relative
     beta: float = 0.1  # how strongly the reference holds
     label_smoothing: float = 0.0  # share of flipped labels that conservative and robust assume

@@ -51,6 +51,7 @@ class PPOConfig:
     seed: int = 0  # of prompts, samples and minibatches
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
+    tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
     world_seed: int = 0  # which world the prompts come from
     iterations: int = 60  # rollouts, each followed by updates

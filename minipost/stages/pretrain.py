@@ -51,6 +51,7 @@ class PretrainConfig:
     seed: int = 0  # of the weights, the web and the order of the data
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
+    tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own (.txt, or JSONL with text), read instead of the web
     world_seed: int = 0  # which world
     quality: float = 0.5  # of the web: 0 is noise, 1 is mostly good dialogue

@@ -40,6 +40,7 @@ class RewardConfig:
     seed: int = 0  # of the answers, the labels and their order
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
+    tensorboard: bool = False  # write the metrics for TensorBoard, too
     world_seed: int = 0  # which world
     pairs: int = 8000  # comparisons to collect
     labeler_temperature: float = 0.6  # of the labelers: the larger, the less consistent

@@ -38,6 +38,7 @@ class SFTConfig:
     seed: int = 0  # of the demonstrations and their order
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
+    tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own: prompt-completion, Alpaca, ShareGPT, messages; no replay then
     world_seed: int = 0  # which world
     demonstrations: int = 10_000  # how many are written

@@ -1,4 +1,4 @@
-"""Every format is read, and every way in which a row can be wrong is refused, naming file, line, field, value and fix."""
+"""Every format is read, and every way to be wrong is refused: with file, line, field, value and fix."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ BAD: list[tuple[str, dict[str, Any] | str, str, str]] = [  # (kind, row or line,
     ("prompts differ", {"chosen": human("Hi", "Ho"), "rejected": human("Hey", "Ha")}, "rejected", "one prompt"),
     ("prompts differ", {"chosen": AGAIN, "rejected": [{**TURNS[0]}, {**TURNS[1], "content": "Ha"}]}, "chosen", "part"),
     ("one side is a prefix", {"chosen": TURNS, "rejected": AGAIN}, "chosen", "prefix"),
-    ("prompt repeated", {"prompt": "Say hi to me", "chosen": "Say hi to me: hi", "rejected": "no"}, "chosen", "repeats"),
+    ("prompt repeated", {"prompt": "Say hi to me", "chosen": "Say hi to me: hi", "rejected": "n"}, "chosen", "repeats"),
     ("prompt repeated", {"prompt": "Hi", "chosen": "Hi Ho", "rejected": "Hi Ha"}, "chosen", "only the response"),
     ("wrong turns", {"prompt": "Hi", "chosen": TURNS, "rejected": "Ha"}, "chosen", "leave the prompt's turns out"),
     ("no transcript", {"chosen": "\n\nHuman: Hi", "rejected": human("Hi", "Ha")}, "chosen", "Assistant:"),
