@@ -2,6 +2,7 @@
 
 `RUN` is the folder of a model, or of a tour, from which `--model` picks. With `--best-of N` the model answers N times
 and the tour's reward model picks. Each message starts a new conversation unless `--history` keeps the earlier turns.
+`minipost chat smollm2` talks with a pretrained model, see `minipost.convert`; a .gguf or llama2.c file will do too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import tyro
 
 from minipost.config import parse
+from minipost.convert import PACKAGED, read
 from minipost.model import Sampling, generate
 from minipost.stages.reward import score
 from minipost.stages.training import Model, StageError
@@ -27,7 +29,7 @@ FOLDERS = {"base": "pretrain", "sft": "sft", "dpo": "dpo", "ppo": "ppo"}
 
 @dataclass(frozen=True)
 class ChatConfig:
-    run: Annotated[Path, tyro.conf.Positional] = Path("runs/tour")  # a model's run folder, or a tour's folder
+    run: Annotated[Path, tyro.conf.Positional] = Path("runs/tour")  # a model's or a tour's folder, a file, or smollm2
     model: Literal["base", "sft", "dpo", "ppo"] = "ppo"  # which of a tour's models
     best_of: int = 1  # answers to choose from, by the reward model
     reward: Path | None = None  # the reward model's folder, if it is not the tour's
@@ -45,7 +47,7 @@ class ChatConfig:
 def chat(config: ChatConfig) -> None:
     """Read messages from standard input until it ends; write answers to standard output."""
     folder = config.run / FOLDERS[config.model] if (config.run / "sft").is_dir() else config.run
-    model = Model.load(folder)
+    model = load(folder)
     judge = Model.load(config.reward or config.run / "reward", "score") if config.best_of > 1 else None
     if judge is not None and judge.tokenizer != model.tokenizer:
         raise StageError("the model and the reward model have different tokenizers: take both from one tour.")
@@ -65,6 +67,14 @@ def chat(config: ChatConfig) -> None:
         reply = respond(model, judge, turns, config, rng)
         print(reply, flush=True)
         turns.append(Message("assistant", reply))
+
+
+def load(source: Path) -> Model:
+    """A run folder's model, or one that lies in a foreign file or a package."""
+    if source.is_dir() or (source.suffix not in (".gguf", ".bin") and str(source) not in PACKAGED):
+        return Model.load(source)
+    found = read(source)
+    return Model(found.weights, found.config, found.tokenizer)
 
 
 def respond(

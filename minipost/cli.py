@@ -25,7 +25,11 @@ COMMANDS = {  # name: (module:function, what it does)
     "best-of-n": ("minipost.stages.best_of_n:command", "answer N times and keep what the reward model likes best"),
     "ppo": ("minipost.stages.ppo:command", "raise the reward by reinforcement learning, near the SFT model"),
     "dpo": ("minipost.stages.dpo:command", "learn from comparisons directly, without a reward model"),
+    "data": ("minipost.examine:command", "examine a file of your own: format, bad rows, counts, tokens"),
+    "plot": ("minipost.report.compare:command", "compare the metrics of runs in one figure"),
     "chat": ("minipost.chat:command", "talk with a trained model"),
+    "import": ("minipost.convert:import_command", "bring a checkpoint in: Hugging Face, GGUF, llama2.c, smollm2"),
+    "export": ("minipost.convert:export_command", "take a trained model out, as a folder for transformers"),
     "eval": ("minipost.evaluate:command", "measure a trained model"),
 }
 

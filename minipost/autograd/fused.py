@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minipost.autograd.tensor import Array, AutogradError, record, value
+from minipost.autograd.tensor import Array, AutogradError, Tensor, record, value
 from minipost.kernels import attention as attention_kernel
 from minipost.kernels import cross_entropy as cross_entropy_kernel
 from minipost.kernels import rms_norm as rms_norm_kernel
@@ -28,7 +28,12 @@ def linear(x: Any, weight: Any) -> Any:
     xv, wv = _matrix("linear", x), _matrix("linear", weight)
     if xv.shape[1] != wv.shape[1]:
         raise AutogradError(f"linear of x {xv.shape} with weight {wv.shape}: x needs {wv.shape[1]} channels.")
-    return record(xv @ wv.T, (x, weight), lambda g: (g @ wv, g.T @ xv))
+
+    def vjp(g: Array) -> tuple[Array | None, Array | None]:
+        """A constant costs no product: a frozen weight (LoRA), or the first layer's input."""
+        return (g @ wv if isinstance(x, Tensor) else None), (g.T @ xv if isinstance(weight, Tensor) else None)
+
+    return record(xv @ wv.T, (x, weight), vjp)
 
 
 def embedding(weight: Any, tokens: Array) -> Any:
@@ -145,7 +150,7 @@ def token_logps(hidden: Any, weight: Any, targets: Array, temperature: float = 1
     cross_entropy_kernel.logps_forward(hv, wv, targets, temperature, out[0], out[1])
 
     def vjp(g: Array) -> tuple[Array, Array]:
-        dh, dw = np.empty_like(hv), np.empty_like(wv)
+        dh, dw = np.empty_like(hv), _gradient_of(weight, wv)
         g = np.ascontiguousarray(g)
         cross_entropy_kernel.logps_backward(g[0], g[1], hv, wv, targets, temperature, dh, dw)
         return dh, dw
@@ -159,7 +164,7 @@ def weighted_nll(hidden: Any, weight: Any, targets: Array, weights: Array) -> An
     Cross-entropy with a token mean has weights `mask / sum(mask)`. The gradient is made in the forward pass.
     """
     hv, wv, targets = _matrix("weighted_nll", hidden), _matrix("weighted_nll", weight), _targets(targets, weight)
-    dh, dw = np.empty_like(hv), np.empty_like(wv)
+    dh, dw = np.empty_like(hv), _gradient_of(weight, wv)
     loss = cross_entropy_kernel.weighted_nll(hv, wv, targets, weights.astype(hv.dtype), dh, dw)
     return record(np.asarray(loss, hv.dtype), (hidden, weight), lambda g: (g * dh, g * dw))
 
@@ -170,6 +175,11 @@ def _matrix(name: str, x: Any) -> Array:
     if array.ndim != 2 or array.dtype not in (np.float32, np.float64):
         raise AutogradError(f"{name} needs a float matrix, got {array.dtype} of shape {array.shape}.")
     return np.ascontiguousarray(array)
+
+
+def _gradient_of(weight: Any, values: Array) -> Array:
+    """Room for the gradient of `weight`; none (and the kernels then make none) where it is a constant."""
+    return np.empty_like(values if isinstance(weight, Tensor) else values[:0])
 
 
 def _targets(targets: Array, weight: Any) -> Array:

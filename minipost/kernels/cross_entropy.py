@@ -65,7 +65,7 @@ def logps_forward(hidden: Any, weight: Any, targets: Any, temperature: float, lo
 def logps_backward(
     g_logps: Any, g_entropy: Any, hidden: Any, weight: Any, targets: Any, temperature: float, dhidden: Any, dweight: Any
 ) -> None:
-    """g_logps[N], g_entropy[N] -> dhidden[N, C], dweight[V, C].
+    """g_logps[N], g_entropy[N] -> dhidden[N, C], dweight[V, C] (or [0, C]: it is not wanted).
 
     dlogits_j = g_logps (1[j = target] - p_j) - g_entropy p_j (log p_j + entropy)
     """
@@ -89,12 +89,13 @@ def logps_backward(
                     row[j] *= -(gl + ge * (log_p + entropy))
             row[targets[i]] += gl
         gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0 / temperature, 0.0)
-        gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0 / temperature, 1.0)
+        if len(dweight) > 0:
+            gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0 / temperature, 1.0)
 
 
 @kernel
 def weighted_nll(hidden: Any, weight: Any, targets: Any, weights: Any, dhidden: Any, dweight: Any) -> float:
-    """`-sum_i weights_i logps_i` and its gradient, dhidden[N, C] and dweight[V, C], in one pass."""
+    """`-sum_i weights_i logps_i` and its gradient, dhidden[N, C] and dweight[V, C] (or [0, C]), in one pass."""
     N, V = hidden.shape[0], weight.shape[0]
     buffer = np.empty((min(CHUNK, N), V), hidden.dtype)
     dweight[...] = 0
@@ -112,5 +113,6 @@ def weighted_nll(hidden: Any, weight: Any, targets: Any, weights: Any, dhidden: 
                 row[j] *= weights[i]
             row[targets[i]] -= weights[i]
         gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0, 0.0)
-        gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0, 1.0)
+        if len(dweight) > 0:
+            gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0, 1.0)
     return loss

@@ -9,6 +9,7 @@ N tokens, H heads, D channels a head.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,13 @@ import numpy as np
 from minipost.kernels.jit import kernel
 
 
-def table(positions: int, head_dim: int, base: float, dtype: Any = np.float32) -> tuple[Any, Any]:
-    """cos and sin, each [positions, D/2]."""
+def table(
+    positions: int, head_dim: int, base: float, dtype: Any = np.float32, rescale: Callable[[Any], Any] | None = None
+) -> tuple[Any, Any]:
+    """cos and sin, each [positions, D/2]. `rescale` changes the frequencies [D/2] of models with stretched contexts."""
     frequency = base ** (-np.arange(0, head_dim, 2) / head_dim)  # [D/2]
+    if rescale is not None:
+        frequency = rescale(frequency)
     angle = np.arange(positions)[:, None] * frequency  # [positions, D/2]
     return np.cos(angle).astype(dtype), np.sin(angle).astype(dtype)
 

@@ -4,6 +4,7 @@ from minipost.model.config import Array, ModelConfig, ModelError, Weights, count
 from minipost.model.generation import Sampled, Sampling, generate
 from minipost.model.optimizer import AdamW, Muon, schedule
 from minipost.model.parallel import map_shards, threads, value_and_grad
+from minipost.model.rope_scaling import RopeScaling
 from minipost.model.transformer import hidden_states, logits, output_weight
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "ModelConfig",
     "ModelError",
     "Muon",
+    "RopeScaling",
     "Sampled",
     "Sampling",
     "Weights",

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minipost.errors import UserError
+from minipost.model.rope_scaling import RopeScaling
 
 Array = npt.NDArray[Any]
 Weights = Mapping[str, Any]  # name -> ndarray, or -> Tensor while gradients are wanted
@@ -33,6 +34,7 @@ class ModelConfig:
     tied: bool = True  # the output layer shares the embedding's weights
     rope_base: float = 10000.0
     norm_eps: float = 1e-5
+    rope_scaling: RopeScaling | None = None  # stretched positions, for checkpoints that have them
 
     def __post_init__(self) -> None:
         if min(self.vocab_size, self.dim, self.layers, self.heads, self.kv_heads, self.hidden, self.context) < 1:
@@ -56,7 +58,8 @@ class ModelConfig:
         if unknown := sorted(set(values) - known):
             raise ModelError(f"the model's configuration has the unknown field {unknown[0]!r}: it is not one of ours.")
         try:
-            return cls(**values)
+            scaling = values.get("rope_scaling")
+            return cls(**{**values, "rope_scaling": RopeScaling(**scaling) if scaling else None})
         except TypeError as error:
             raise ModelError(f"the model's configuration is incomplete ({error}).") from None
 

@@ -2,8 +2,9 @@
 
 All sequences start at position 0 and move in step. As long as its prompt lasts, a sequence is fed its next prompt
 token; after that, the token that it sampled last. A sequence that has sampled the end token drops out, and the matrix
-products shrink. Nothing is padded. Each sampled token's log-probability is recorded under the transform (temperature,
-top-k, top-p) that sampled it.
+products shrink. Nothing is padded. A single prompt is read in one go instead: each step streams all weights through the
+processor once, which for a large model is what a step costs. Each sampled token's log-probability is recorded under the
+transform (temperature, top-k, top-p) that sampled it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minipost.kernels import decode
+from minipost.autograd import fused
+from minipost.kernels import attention, decode, rope
 from minipost.kernels import sample as sample_kernel
 from minipost.model.config import Array, ModelConfig, ModelError
 from minipost.model.parallel import map_shards, threads
@@ -101,7 +103,8 @@ def _generate_group(
     logps, stops, ended = np.zeros((S, limit)), lengths + max_new, np.zeros(S, bool)
     cache = _Cache(weights, config, S, limit)
     active = np.arange(S)
-    for t in range(limit - 1):
+    read = cache.read(sequences[0, : lengths[0] - 1]) if S == 1 and lengths[0] > 1 else 0
+    for t in range(read, limit - 1):
         hidden = cache.step(active, sequences[active, t], t)  # [A, C], predicts column t + 1
         free = lengths[active] <= t + 1  # past the prompt: the next token is sampled
         if free.any():
@@ -132,6 +135,23 @@ class _Cache:
         dtype = weights["norm"].dtype
         self.keys, self.values = np.empty(shape, dtype), np.empty(shape, dtype)
         self.cos, self.sin = rotary_table(config, dtype.str)
+
+    def read(self, tokens: Array) -> int:
+        """Fill the cache of sequence 0 with the first tokens[T] of its prompt, all at once; returns T."""
+        T, (K, D) = len(tokens), (self.config.kv_heads, self.config.head_dim)
+        positions, start = np.arange(T), np.zeros((1, T), np.int64)
+
+        def attend(layer: int, qkv: Array) -> Array:
+            rope.rotate(qkv, positions, self.cos, self.sin, self.config.heads + K, 1.0, qkv)
+            q, k, v = fused.split_heads(qkv[None], self.config.heads, K)
+            self.keys[layer, 0, :, :T] = k.reshape(T, K, D).swapaxes(0, 1)
+            self.values[layer, 0, :, :T] = v.reshape(T, K, D).swapaxes(0, 1)
+            out, lse = np.empty((T, self.config.dim), qkv.dtype), np.empty((1, self.config.heads, T), qkv.dtype)
+            attention.forward(q, k, v, start, self.config.heads, out[None], lse)
+            return out
+
+        trunk(self.weights, self.config, tokens, attend)
+        return T
 
     def step(self, slots: Array, tokens: Array, position: int) -> Array:
         """Feed one token to each of the sequences `slots`: hidden states [len(slots), C]."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from minipost.autograd import fused
 from minipost.kernels import rope
+from minipost.model import lora
 from minipost.model.config import Array, ModelConfig, ModelError, Weights
 
 Attend = Callable[[int, Any], Any]  # (layer, qkv[N, (H + 2K) * D]) -> [N, H * D]
@@ -30,11 +31,11 @@ def trunk(weights: Weights, config: ModelConfig, tokens: Array, attend: Attend) 
     for i in range(config.layers):
         layer = f"layers.{i}."
         h = fused.rms_norm(x, weights[layer + "attention_norm"], config.norm_eps)
-        mixed = attend(i, fused.linear(h, weights[layer + "qkv"]))  # [N, H * D]
-        x = x + fused.linear(mixed, weights[layer + "attention_out"])
+        mixed = attend(i, lora.linear(h, weights, layer + "qkv"))  # [N, H * D]
+        x = x + lora.linear(mixed, weights, layer + "attention_out")
         h = fused.rms_norm(x, weights[layer + "mlp_norm"], config.norm_eps)
-        h = fused.swiglu(fused.linear(h, weights[layer + "gate_up"]))  # [N, F]
-        x = x + fused.linear(h, weights[layer + "mlp_down"])
+        h = fused.swiglu(lora.linear(h, weights, layer + "gate_up"))  # [N, F]
+        x = x + lora.linear(h, weights, layer + "mlp_down")
     return fused.rms_norm(x, weights["norm"], config.norm_eps)
 
 
@@ -75,4 +76,4 @@ def logits(weights: Weights, config: ModelConfig, tokens: Array, **where: Array)
 @lru_cache(maxsize=16)
 def rotary_table(config: ModelConfig, dtype: str) -> tuple[Array, Array]:
     """cos and sin for every position of the context, [context, D/2] each."""
-    return rope.table(config.context, config.head_dim, config.rope_base, np.dtype(dtype))
+    return rope.table(config.context, config.head_dim, config.rope_base, np.dtype(dtype), config.rope_scaling)

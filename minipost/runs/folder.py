@@ -35,6 +35,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -47,6 +48,7 @@ from typing import Any, Self
 import numpy as np
 
 import minipost
+from minipost.runs.board import EVENTS, Board
 from minipost.runs.card import model_card
 from minipost.runs.files import Array, RunError, load_arrays, load_metadata, save_arrays, sha256, write_text
 from minipost.runs.model import MODEL, TOKENIZER, save_model
@@ -59,6 +61,7 @@ _NOT_IDENTITY = (
     "resume",
     "overwrite",
     "seed",
+    "tensorboard",
 )  # fields about the folder, and the seed, which is kept on its own
 
 
@@ -74,8 +77,11 @@ class Checkpoint:
 class Run:
     """One run folder, opened for writing. Make it with `Run.create`."""
 
-    def __init__(self, path: Path, record: dict[str, Any], seconds: float = 0.0) -> None:
+    def __init__(
+        self, path: Path, record: dict[str, Any], seconds: float = 0.0, board: Board | None = None
+    ) -> None:
         self.path = path
+        self.board = board  # where metrics are shown besides
         self.record = record  # what config.json says
         self._start = time.perf_counter() - seconds  # a resumed run's clock goes on where the checkpoint's stood
 
@@ -100,6 +106,7 @@ class Run:
         out = Path(out)
         if resume and overwrite:
             raise RunError("--resume goes on with a run and --overwrite deletes it; pass only one of them.")
+        board = Board(out) if getattr(config, "tensorboard", False) else None
         record = _record(out, stage, config, seed, parents or {})
         previous = _previous(out)
         if previous is None or overwrite:
@@ -108,7 +115,8 @@ class Run:
             _make_folder(out)
             write_text(out / CONFIG, _json(record))
             write_text(out / METRICS, "")
-            return cls(out, record)
+            shutil.rmtree(out / EVENTS, ignore_errors=True)
+            return cls(out, record, board=board)
         if not resume:
             kind = "a finished" if previous["finished"] else "an unfinished"
             fix = "pass --resume to go on with it, --overwrite to start anew, or another --out"
@@ -121,7 +129,7 @@ class Run:
         if (out / CHECKPOINT).exists():
             state = _state(out / CHECKPOINT, load_metadata(out / CHECKPOINT))
         _drop_metrics_after(out / METRICS, state["step"])
-        return cls(out, previous, state["seconds"])
+        return cls(out, previous, state["seconds"], board)
 
     @property
     def finished(self) -> bool:
@@ -136,6 +144,8 @@ class Run:
         row = {"step": int(step), "seconds": seconds} | {name: _plain(value) for name, value in metrics.items()}
         with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
+        if self.board is not None:
+            self.board.show(int(step), row)
 
     def metrics(self) -> list[dict[str, Any]]:
         """All rows so far."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from minipost.runs.files import Array, RunError, atomic, load_arrays, save_arrays
-from minipost.text import Tokenizer
+from minipost.text import Tokenizer, load_tokenizer
 
 MODEL, TOKENIZER = "model.safetensors", "tokenizer.json"
 
@@ -51,7 +51,7 @@ def load_model(
         raise RunError(f"{folder / MODEL} does not say how its model is built; pass a model that minipost has saved.")
     if expected is not None:
         check_shapes(weights, expected, folder / MODEL)
-    return weights, config, Tokenizer.load(folder / TOKENIZER)
+    return weights, config, load_tokenizer(folder / TOKENIZER)
 
 
 def check_shapes(weights: Mapping[str, Array], expected: Mapping[str, tuple[int, ...]], where: Path | str) -> None:

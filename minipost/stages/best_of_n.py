@@ -8,13 +8,16 @@ at most log n - (n - 1) / n nats (Beirami et al. 2024).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from minipost import data
 from minipost.config import parse
+from minipost.data import Prompt, Turns
 from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound
 from minipost.model import Array, readout
 from minipost.runs import Run, progress
@@ -33,6 +36,8 @@ class BestOfNConfig:
     seed: int = 0  # of prompts and samples
     resume: bool = False  # a finished run is left as it is
     overwrite: bool = False  # replace an existing run
+    tensorboard: bool = False  # write the metrics for TensorBoard, too
+    data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
     world_seed: int = 0  # which world
     n: int = 16  # samples a prompt
     prompts: int = 200  # held-out prompts
@@ -43,11 +48,21 @@ class BestOfNConfig:
         require_positive(self, "n", "prompts", "max_new_tokens")
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """N answers to a task, with the reward model's scores [N]."""
+class Asked(Protocol):
+    """What can be answered: a task of the world, or a prompt of a user's."""
 
-    task: Task
+    @property
+    def prompt(self) -> str | Turns: ...
+
+
+T = TypeVar("T", bound=Asked)
+
+
+@dataclass(frozen=True)
+class Answered(Generic[T]):
+    """N answers to a task or prompt, with the reward model's scores [N]."""
+
+    task: T
     texts: list[str]
     ended: list[bool]
     lengths: list[int]
@@ -59,39 +74,64 @@ class Candidates:
         return int(np.argmax(self.proxy))
 
 
-def best_of_n(config: BestOfNConfig) -> list[Candidates]:
+Candidates = Answered[Task]
+
+
+def best_of_n(config: BestOfNConfig) -> list[Candidates] | list[Answered[Prompt]]:
     """Sample, score and pick on held-out prompts; leaves `samples.jsonl` and the curve over n in the run folder."""
     policy, judge = Model.load(config.policy), Model.load(config.reward, "score")
     if policy.tokenizer != judge.tokenizer:
         raise StageError(f"{config.policy} and {config.reward} have different tokenizers: train one from the other.")
+    room = policy.config.context - config.max_new_tokens
+    mine = data.prompts(config.data, policy.tokenizer, room) if config.data else None
     run = Run.create(
         config.out, "best_of_n", config, config.seed, {"policy": config.policy, "reward": config.reward},
         resume=config.resume, overwrite=config.overwrite,
     )  # fmt: skip
     if run.finished:
         return []
-    world, rng = World(config.world_seed), np.random.default_rng([config.seed, 6])
-    tasks = world.tasks("test", config.prompts, rng)
-    found: list[Candidates] = []
+    rng = np.random.default_rng([config.seed, 6])
+    if mine is not None:
+        chosen = [Prompt(mine[i]) for i in np.sort(rng.permutation(len(mine))[: config.prompts])]
+        given = sample(policy, judge, chosen, rng, config)
+        return finished(run, given, curve_of_proxy(given))
+    world = World(config.world_seed)
+    found = sample(policy, judge, world.tasks("test", config.prompts, rng), rng, config)
+    return finished(run, found, curve(found, Utility(world)))
+
+
+def sample(
+    policy: Model, judge: Model, tasks: Sequence[T], rng: np.random.Generator, config: BestOfNConfig
+) -> list[Answered[T]]:
+    """Candidates for all tasks, a few tasks at a time."""
+    found: list[Answered[T]] = []
     with progress(-(-len(tasks) // 16), "best-of-n", "answers") as bar:
         for lo in range(0, len(tasks), 16):
             few = tasks[lo : lo + 16]
             found += candidates(policy, judge, few, rng, config.n, config.temperature, config.max_new_tokens)
             bar.advance(config.n * len(few))
-    with (config.out / "samples.jsonl").open("w", encoding="utf-8") as file:
+    return found
+
+
+def finished(run: Run, found: list[Answered[T]], rows: Sequence[Mapping[str, Any]]) -> list[Answered[T]]:
+    """Leave samples, the curve over n, and the mark of a finished run."""
+    with (run.path / "samples.jsonl").open("w", encoding="utf-8") as file:
         for c in found:
-            row = {"prompt": c.task.prompt, "answers": c.texts, "scores": c.proxy.tolist(), "pick": c.pick}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    for row in curve(found, Utility(world)):
+            prompt = c.task.prompt if isinstance(c.task.prompt, str) else [vars(turn) for turn in c.task.prompt]
+            prompt = prompt if isinstance(prompt, str) or len(prompt) > 1 else prompt[0]["content"]
+            line = {"prompt": prompt, "answers": c.texts, "scores": c.proxy.tolist(), "pick": c.pick}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    for row in rows:
         run.log(int(row["n"]), row)
-    run.finish(description=f"The best of {config.n} answers to {config.prompts} held-out prompts, by the reward model.")
+    n = len(found[0].texts)
+    run.finish(description=f"The best of {n} answers to {len(found)} prompts, by the reward model.")
     return found
 
 
 def candidates(
-    policy: Model, judge: Model, tasks: Sequence[Task], rng: np.random.Generator, n: int, temperature: float = 1.0,
+    policy: Model, judge: Model, tasks: Sequence[T], rng: np.random.Generator, n: int, temperature: float = 1.0,
     max_new_tokens: int = 64,
-) -> list[Candidates]:  # fmt: skip
+) -> list[Answered[T]]:  # fmt: skip
     """N answers to each task, scored."""
     prompts = [t.prompt for t in tasks for _ in range(n)]
     answers = answer(policy.weights, policy.config, policy.tokenizer, prompts, rng, temperature, max_new_tokens)
@@ -104,29 +144,28 @@ def candidates(
         mine = slice(i * n, (i + 1) * n)
         texts, sampled = zip(*answers[mine], strict=True)
         lengths = [len(s.tokens) for s in sampled]
-        out.append(Candidates(task, list(texts), [s.ended for s in sampled], lengths, scores[mine].astype(np.float64)))
+        out.append(Answered(task, list(texts), [s.ended for s in sampled], lengths, scores[mine].astype(np.float64)))
     return out
 
 
-def curve(found: Sequence[Candidates], gold: Utility) -> list[dict[str, float]]:
+def curve(found: Sequence[Candidates], gold: Utility) -> list[dict[str, Any]]:
     """Expected proxy and gold reward of best-of-n for n = 1, 2, 4, ..., N, with 95 % intervals over prompts."""
     golds = [np.array([gold(c.task, text) for text in c.texts]) for c in found]
     by_gold = np.array([best_of_n_estimate(c.proxy, g) for c, g in zip(found, golds, strict=True)])  # [prompts, N]
-    by_proxy = np.array([best_of_n_estimate(c.proxy, c.proxy) for c in found])
-    N = by_gold.shape[1]
-    rows = []
-    for n in sorted({*(2**k for k in range(N.bit_length()) if 2**k <= N), N}):
-        mean, half = by_gold[:, n - 1].mean(), 1.96 * by_gold[:, n - 1].std() / np.sqrt(len(found))
-        rows.append(
-            {
-                "n": n,
-                "kl": best_of_n_kl_bound(n),
-                "gold": float(mean),
-                "proxy": float(by_proxy[:, n - 1].mean()),
-                "gold_ci95": [float(mean - half), float(mean + half)],
-            }
-        )
+    rows = curve_of_proxy(found)
+    for row in rows:
+        by_prompt = by_gold[:, row["n"] - 1]
+        mean, half = by_prompt.mean(), 1.96 * by_prompt.std() / np.sqrt(len(found))
+        row |= {"gold": float(mean), "gold_ci95": [float(mean - half), float(mean + half)]}
     return rows
+
+
+def curve_of_proxy(found: Sequence[Answered[T]]) -> list[dict[str, Any]]:
+    """The part of the curve that needs no true utility."""
+    by_proxy = np.array([best_of_n_estimate(c.proxy, c.proxy) for c in found])  # [prompts, N]
+    N = by_proxy.shape[1]
+    sizes = sorted({*(2**k for k in range(N.bit_length()) if 2**k <= N), N})
+    return [{"n": n, "kl": best_of_n_kl_bound(n), "proxy": float(by_proxy[:, n - 1].mean())} for n in sizes]
 
 
 def command(argv: Sequence[str]) -> int:

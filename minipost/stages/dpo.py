@@ -19,10 +19,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from minipost import data
 from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import dpo as losses
-from minipost.model import AdamW, Array, readout, schedule, value_and_grad
+from minipost.model import AdamW, Array, lora, readout, schedule, value_and_grad
 from minipost.model.parallel import threads
 from minipost.runs import Run
 from minipost.stages.training import Model, StageError, known_answer, minibatch, read_off, require_positive, updates
@@ -38,10 +39,12 @@ Logps = tuple[Any, Any, Any, Any]  # policy chosen, policy rejected, reference c
 class DPOConfig:
     policy: Path = Path("runs/sft")  # the run folder of the SFT model: the start and the reference
     preferences: Path = Path("runs/reward/preferences.jsonl")  # JSONL with prompt, chosen, rejected
+    data: tuple[Path, ...] = ()  # preference files of your own, in any format of `minipost data`, instead of those
     out: Path = Path("runs/dpo")  # the run's folder
     seed: int = 0  # of the order of the pairs
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
+    tensorboard: bool = False  # write the metrics for TensorBoard, too
     loss_type: Literal["sigmoid", "conservative", "robust", "ipo", "hinge"] = "sigmoid"  # which relative
     beta: float = 0.2  # how strongly the reference holds
     label_smoothing: float = 0.0  # share of flipped labels that conservative and robust assume
@@ -49,6 +52,7 @@ class DPOConfig:
     batch_size: int = 32  # pairs an update
     row_length: int = 128  # tokens a packed row
     learning_rate: float = 8e-5  # at its peak
+    lora_rank: int = 0  # train thin adapters of this rank (then ten times the rate); 0 trains all weights
     save_every: int = 50  # updates between checkpoints
 
     def __post_init__(self) -> None:
@@ -70,7 +74,10 @@ class PairBatch:
 def dpo(config: DPOConfig) -> Model:
     """Finetune the policy on pairs; returns the model and leaves the run folder `config.out`."""
     policy = Model.load(config.policy)
-    pairs = encode(policy, read_pairs(config.preferences))
+    if config.data:
+        pairs = data.comparisons(config.data, policy.tokenizer, policy.config.context)
+    else:
+        pairs = encode(policy, read_pairs(config.preferences))
     run = Run.create(
         config.out, "dpo", config, config.seed, {"policy": config.policy},
         resume=config.resume, overwrite=config.overwrite,
@@ -87,12 +94,12 @@ def train(run: Run, policy: Model, pairs: Sequence[Sides], config: DPOConfig) ->
     if len(pairs) < config.batch_size:
         raise StageError(f"{len(pairs)} pairs are fewer than one batch of {config.batch_size}: lower --batch-size.")
     reference = reference_logps(policy, pairs, config.row_length)  # [pairs, 2]
-    weights = {name: w.copy() for name, w in policy.weights.items()}
+    frozen, weights = lora.trainable(policy.weights, config.lora_rank, np.random.default_rng([config.seed, 13]))
     optimizer = AdamW(weights)
     total = config.epochs * (len(pairs) // config.batch_size)
 
     def loss(tensors: dict[str, Tensor], shard: PairBatch) -> tuple[Tensor, dict[str, float]]:
-        logps = readout.sequence_logps(tensors, policy.config, shard.packed)  # [S]
+        logps = readout.sequence_logps({**frozen, **tensors}, policy.config, shard.packed)  # [S]
         sides = logps[0::2], logps[1::2], shard.reference[0::2], shard.reference[1::2]
         share = len(sides[2]) / config.batch_size
         return preference_loss(config, sides) * share, statistics(config.beta, *sides, share)
@@ -109,7 +116,7 @@ def train(run: Run, policy: Model, pairs: Sequence[Sides], config: DPOConfig) ->
         lr = schedule(update.step, total, config.learning_rate, warmup=0.1)
         metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr}
         update.log(metrics, len(chosen), "loss", "rewards/accuracies")
-    return weights
+    return lora.merge({**frozen, **weights})
 
 
 def preference_loss(config: DPOConfig, sides: Logps) -> Any:

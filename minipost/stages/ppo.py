@@ -25,8 +25,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from minipost import data
 from minipost.autograd import Tensor
 from minipost.config import parse
+from minipost.data import Turns
 from minipost.estimators import AdaptiveKL, FixedKL, KLControl, gae, penalize_missing_end, token_rewards, whiten
 from minipost.losses import aggregate, policy_loss, ratio_statistics, value_loss
 from minipost.model import AdamW, Array, ModelConfig, Sampled, Sampling, generate, readout, value_and_grad, with_head
@@ -49,6 +51,8 @@ class PPOConfig:
     seed: int = 0  # of prompts, samples and minibatches
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
+    tensorboard: bool = False  # write the metrics for TensorBoard, too
+    data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
     world_seed: int = 0  # which world the prompts come from
     iterations: int = 50  # rollouts, each followed by updates
     rollout: int = 64  # responses an iteration
@@ -119,19 +123,21 @@ def ppo(config: PPOConfig) -> Model:
     policy, judge = Model.load(config.policy), Model.load(config.reward, "score")
     if policy.tokenizer != judge.tokenizer:
         raise StageError(f"{config.policy} and {config.reward} have different tokenizers: train one from the other.")
+    room = policy.config.context - config.max_new_tokens
+    mine = data.prompts(config.data, policy.tokenizer, room) if config.data else None
     run = Run.create(
         config.out, "ppo", config, config.seed, {"policy": config.policy, "reward": config.reward},
         resume=config.resume, overwrite=config.overwrite,
     )  # fmt: skip
     if run.finished:
         return Model.load(config.out)
-    asker = Asker(World(config.world_seed), policy)
+    asker = Given(mine, policy) if mine else Asker(World(config.world_seed), policy)
 
     def score(examples: Sequence[Example], ended: Sequence[bool]) -> Array:
         asker.judge(examples)
         return reward_scores(judge, examples, config.row_length)
 
-    weights = train(run, policy, judge, asker.prompts, score, config, lambda i, w: {"gold": asker.gold})
+    weights = train(run, policy, judge, asker.prompts, score, config, lambda i, w: asker.metrics())
     run.finish(weights, policy.config.to_dict(), policy.tokenizer, description="An assistant tuned by PPO.")
     return Model(weights, policy.config, policy.tokenizer)
 
@@ -154,6 +160,25 @@ class Asker:
     def judge(self, examples: Sequence[Example]) -> None:
         texts = [self.tokenizer.decode(e.response, skip_special=True) for e in examples]
         self.gold = float(np.mean([self.utility(t, text) for t, text in zip(self.tasks, texts, strict=True)]))
+
+    def metrics(self) -> dict[str, float]:
+        return {"gold": self.gold}
+
+
+class Given:
+    """Draws from a user's prompts, none twice within a rollout unless there are too few. Nothing gold is known."""
+
+    def __init__(self, prompts: Sequence[Turns], policy: Model) -> None:
+        self.ids = [prompt_tokens(policy.tokenizer, turns) for turns in prompts]
+
+    def prompts(self, rng: np.random.Generator, count: int) -> list[list[int]]:
+        return [self.ids[i] for i in rng.choice(len(self.ids), count, replace=count > len(self.ids))]
+
+    def judge(self, examples: Sequence[Example]) -> None:
+        """No true utility is known."""
+
+    def metrics(self) -> dict[str, float]:
+        return {}
 
 
 def train(

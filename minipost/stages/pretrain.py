@@ -9,6 +9,8 @@ web goes on. It does not learn to answer.
 from __future__ import annotations
 
 import math
+import sys
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +18,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from minipost import data
 from minipost.autograd import Tensor, fused
 from minipost.config import parse
+from minipost.data.tokens import text_tokens
 from minipost.model import (
     AdamW,
     Array,
@@ -38,6 +42,8 @@ from minipost.text import Tokenizer, indented
 from minipost.text.batching import Packed, stream
 from minipost.world import World
 
+TOKENIZER_TEXT = 4_000_000  # characters of a user's files that train the tokenizer
+
 
 @dataclass(frozen=True)
 class PretrainConfig:
@@ -45,6 +51,8 @@ class PretrainConfig:
     seed: int = 0  # of the weights, the web and the order of the data
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
+    tensorboard: bool = False  # write the metrics for TensorBoard, too
+    data: tuple[Path, ...] = ()  # files of your own (.txt, or JSONL with text), read instead of the web
     world_seed: int = 0  # which world
     quality: float = 0.75  # of the web: 0 is noise, 1 is mostly good dialogue
     tokens: int = 3_200_000  # training tokens, each seen once
@@ -66,19 +74,24 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "batch_size", "row_length", "save_every")
-        if (self.tokens - 1) // self.row_length < 2 * self.batch_size:
+        self.require_enough(self.tokens, "raise --tokens or lower --batch-size")
+
+    def require_enough(self, tokens: int, fix: str) -> None:
+        """Refuse too few tokens."""
+        if (tokens - 1) // self.row_length < 2 * self.batch_size:
             raise StageError(
-                f"{self.tokens} tokens are too few: there must be {self.batch_size} rows of {self.row_length} tokens "
-                "to train on and as many held out; raise --tokens or lower --batch-size."
+                f"{tokens} tokens are too few: there must be {self.batch_size} rows of {self.row_length} tokens "
+                f"to train on and as many held out; {fix}."
             )
 
 
 def pretrain(config: PretrainConfig) -> Model:
     """Train from random weights; returns the model and leaves the run folder `config.out`."""
+    mine = read_files(config) if config.data else None
     run = Run.create(config.out, "pretrain", config, config.seed, resume=config.resume, overwrite=config.overwrite)
     if run.finished:
         return Model.load(config.out)
-    tokenizer, ids = read_the_web(config)
+    tokenizer, ids = mine or read_the_web(config)
     model_config = ModelConfig(
         vocab_size=len(tokenizer), dim=config.dim, layers=config.layers, heads=config.heads, kv_heads=config.kv_heads,
         hidden=config.hidden, context=config.context,
@@ -147,6 +160,26 @@ def read_the_web(config: PretrainConfig) -> tuple[Tokenizer, Array]:
     for source, end in ((nursery, int(config.nursery * config.tokens)), (pages, config.tokens)):
         while len(ids) < end:
             ids += [tokenizer.document_id, *tokenizer.encode(indented(next(source)))]
+    return tokenizer, np.array(ids[: config.tokens], np.int64)
+
+
+def read_files(config: PretrainConfig) -> tuple[Tokenizer, Array]:
+    """The same from files: the tokenizer from their first millions of characters, then `tokens` tokens, or all."""
+    first: list[str] = []
+    pieces, size = data.texts(config.data), 0
+    while size < TOKENIZER_TEXT and (piece := next(pieces, None)) is not None:
+        first.append(indented(piece.text))
+        size += len(piece.text)
+    tokenizer = Tokenizer.train(first, config.vocab_size)
+    ids = array("q")
+    for piece in data.texts(config.data):
+        ids.extend([tokenizer.document_id] if piece.opens else [])
+        ids.extend(text_tokens(piece, tokenizer))
+        if len(ids) >= config.tokens:
+            break
+    else:
+        print(f"  data: {len(ids):,} tokens in all, fewer than --tokens {config.tokens:,}", file=sys.stderr)
+    config.require_enough(len(ids), "give more text or lower --batch-size")
     return tokenizer, np.array(ids[: config.tokens], np.int64)
 
 

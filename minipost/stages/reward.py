@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minipost import data
 from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import bradley_terry, pair_accuracy
@@ -27,15 +28,19 @@ from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Labeler, Utility, World
 from minipost.world.collect import Pair, answer, compare, read_pairs, write_pairs
 
+Sides = tuple[Example, Example]  # chosen, rejected
+
 
 @dataclass(frozen=True)
 class RewardConfig:
     policy: Path = Path("runs/sft")  # the run folder of the SFT model: its answers are compared, its weights the start
     preferences: Path | None = None  # JSONL with prompt, chosen, rejected; made in the world if not given
+    data: tuple[Path, ...] = ()  # preference files of your own, in any format of `minipost data`
     out: Path = Path("runs/reward")  # the run's folder
     seed: int = 0  # of the answers, the labels and their order
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
+    tensorboard: bool = False  # write the metrics for TensorBoard, too
     world_seed: int = 0  # which world
     pairs: int = 9_000  # comparisons to collect
     labeler_temperature: float = 0.6  # of the labelers: the larger, the less consistent
@@ -49,21 +54,26 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "pairs", "epochs", "batch_size", "save_every")
+        if self.preferences and self.data:
+            raise StageError("--preferences and --data both give the pairs; pass only one of them.")
 
 
 def reward(config: RewardConfig) -> Model:
     """Train a reward model; returns it and leaves the run folder `config.out`, with its pairs in preferences.jsonl."""
     policy = Model.load(config.policy)
     given = read_pairs(config.preferences) if config.preferences else None
+    sides = data.comparisons(config.data, policy.tokenizer, policy.config.context) if config.data else None
     run = Run.create(
         config.out, "reward", config, config.seed, {"policy": config.policy},
         resume=config.resume, overwrite=config.overwrite,
     )  # fmt: skip
     if run.finished:
         return Model.load(config.out, "score")
-    pairs = given or collect_pairs(policy, config)
-    write_pairs(config.out / "preferences.jsonl", pairs)
-    weights = train(run, policy, pairs, config)
+    if sides is None:
+        pairs = given or collect_pairs(policy, config)
+        write_pairs(config.out / "preferences.jsonl", pairs)
+        sides = [encode_pair(policy.tokenizer, p) for p in pairs]
+    weights = train(run, policy, sides, config)
     run.finish(weights, policy.config.to_dict(), policy.tokenizer, description="A reward model: it scores answers.")
     return Model(weights, policy.config, policy.tokenizer)
 
@@ -80,11 +90,10 @@ def collect_pairs(policy: Model, config: RewardConfig) -> list[Pair]:
     return [pair for _, pair in compare(tasks, first, second, labeler, rng)]
 
 
-def train(run: Run, start: Model, pairs: Sequence[Pair], config: RewardConfig) -> dict[str, Array]:
-    """The loop, for any pairs."""
-    if len(pairs) < config.batch_size:
-        raise StageError(f"{len(pairs)} pairs are fewer than one batch of {config.batch_size}: lower --batch-size.")
-    sides = [encode_pair(start.tokenizer, p) for p in pairs]
+def train(run: Run, start: Model, sides: Sequence[Sides], config: RewardConfig) -> dict[str, Array]:
+    """The loop, for any tokenised pairs."""
+    if len(sides) < config.batch_size:
+        raise StageError(f"{len(sides)} pairs are fewer than one batch of {config.batch_size}: lower --batch-size.")
     weights = with_head(start.weights, start.config, "score")
     optimizer = AdamW(weights, weight_decay=config.weight_decay)
     total = config.epochs * (len(sides) // config.batch_size)
@@ -112,19 +121,19 @@ def train(run: Run, start: Model, pairs: Sequence[Pair], config: RewardConfig) -
     return weights
 
 
-def encode_pair(tokenizer: Tokenizer, pair: Pair) -> tuple[Example, Example]:
+def encode_pair(tokenizer: Tokenizer, pair: Pair) -> Sides:
     """(chosen, rejected), each with its own prompt tokens: nothing is sliced by the other side's lengths."""
     prompt = prompt_tokens(tokenizer, pair.prompt)
     chosen, rejected = (response_tokens(tokenizer, text) for text in (pair.chosen, pair.rejected))
     return Example(prompt, chosen), Example(prompt, rejected)
 
 
-def pack_pairs(pairs: Sequence[tuple[Example, Example]], row_length: int) -> Packed:
+def pack_pairs(pairs: Sequence[Sides], row_length: int) -> Packed:
     """chosen 0, rejected 0, chosen 1, rejected 1, ..."""
     return pack([side for pair in pairs for side in pair], row_length)
 
 
-def halves(batch: Sequence[tuple[Example, Example]]) -> list[range]:
+def halves(batch: Sequence[Sides]) -> list[range]:
     """Shards of about equal size that never part a pair."""
     return split_evenly([len(a) + len(b) for a, b in batch], threads())
 

@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from minipost import data
 from minipost.autograd import Tensor, fused
 from minipost.config import parse
 from minipost.losses import cross_entropy
-from minipost.model import AdamW, Array, ModelConfig, logits, output_weight, readout, schedule, value_and_grad
+from minipost.model import AdamW, Array, ModelConfig, logits, lora, output_weight, readout, schedule, value_and_grad
 from minipost.model.parallel import threads
 from minipost.runs import Run
 from minipost.stages.training import Model, known_answer, minibatch, require_positive, updates
@@ -36,6 +38,8 @@ class SFTConfig:
     seed: int = 0  # of the demonstrations and their order
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
+    tensorboard: bool = False  # write the metrics for TensorBoard, too
+    data: tuple[Path, ...] = ()  # files of your own: prompt-completion, Alpaca, ShareGPT, messages; no replay then
     world_seed: int = 0  # which world
     demonstrations: int = 10_000  # how many are written
     skill: float = 0.95  # of the demonstrators: the share of right answers
@@ -45,6 +49,7 @@ class SFTConfig:
     batch_size: int = 32  # demonstrations an update
     row_length: int = 128  # tokens a packed row
     learning_rate: float = 1e-3  # at its peak
+    lora_rank: int = 0  # train thin adapters of this rank; 0 trains all weights
     weight_decay: float = 0.0  # of matrices
     save_every: int = 100  # updates between checkpoints
 
@@ -55,30 +60,38 @@ class SFTConfig:
 def sft(config: SFTConfig) -> Model:
     """Finetune the base model on demonstrations; returns the model and leaves the run folder `config.out`."""
     base = Model.load(config.base)
+    mine = data.demonstrations(config.data, base.tokenizer, base.config.context) if config.data else None
     run = Run.create(
         config.out, "sft", config, config.seed, {"base": config.base}, resume=config.resume, overwrite=config.overwrite
     )
     if run.finished:
         return Model.load(config.out)
+    weights = train(run, base, mine or from_the_world(base, config), config)
+    run.finish(weights, base.config.to_dict(), base.tokenizer, description="An assistant that imitates demonstrations.")
+    return Model(weights, base.config, base.tokenizer)
+
+
+def from_the_world(base: Model, config: SFTConfig) -> list[Example]:
+    """Demonstrations by the world's labelers, with web pages mixed in (as Ouyang et al. 2022 do in PPO-ptx)."""
     world = World(config.world_seed)
     by = Demonstrator(world, skill=config.skill, refusal=config.refusal)
     demonstrations = demonstrate(world, by, config.demonstrations, np.random.default_rng([config.seed, 4]))
     pages = world.web(
         np.random.default_rng([config.seed, 12]), REPLAY_QUALITY, round(config.replay * len(demonstrations))
     )
-    weights = train(run, base, demonstrations, config, list(pages))
-    run.finish(weights, base.config.to_dict(), base.tokenizer, description="An assistant that imitates demonstrations.")
-    return Model(weights, base.config, base.tokenizer)
-
-
-def train(
-    run: Run, base: Model, demonstrations: Sequence[Demonstration], config: SFTConfig, pages: Sequence[str] = ()
-) -> dict[str, Array]:
-    """The loop, for any demonstrations; `pages` of text are mixed in (as Ouyang et al. 2022 do in PPO-ptx)."""
     t = base.tokenizer
-    examples = [Example(prompt_tokens(t, d.prompt), response_tokens(t, d.response)) for d in demonstrations]
-    examples += [Example([t.document_id], t.encode(indented(page))[: config.row_length - 1]) for page in pages]
-    weights = {name: w.copy() for name, w in base.weights.items()}
+    replayed = [Example([t.document_id], t.encode(indented(page))[: config.row_length - 1]) for page in pages]
+    return encode(base, demonstrations) + replayed
+
+
+def encode(base: Model, demonstrations: Sequence[Demonstration]) -> list[Example]:
+    t = base.tokenizer
+    return [Example(prompt_tokens(t, d.prompt), response_tokens(t, d.response)) for d in demonstrations]
+
+
+def train(run: Run, base: Model, examples: Sequence[Example], config: SFTConfig) -> dict[str, Array]:
+    """The loop, for any examples."""
+    frozen, weights = lora.trainable(base.weights, config.lora_rank, np.random.default_rng([config.seed, 13]))
     optimizer = AdamW(weights, weight_decay=config.weight_decay)
     total = max(1, config.epochs * (len(examples) // config.batch_size))
 
@@ -91,17 +104,18 @@ def train(
         count = sum(len(s.targets) for s in shards)
 
         def loss(tensors: dict[str, Tensor], shard: Packed, count: int = count) -> tuple[Tensor, dict[str, float]]:
-            hidden = readout.response_states(tensors, base.config, shard)
+            both: dict[str, Any] = {**frozen, **tensors}
+            hidden = readout.response_states(both, base.config, shard)
             share = np.full(len(shard.targets), 1 / count)
-            return fused.weighted_nll(hidden, output_weight(tensors), shard.targets, share), {}
+            return fused.weighted_nll(hidden, output_weight(both), shard.targets, share), {}
 
-        expected = plain_loss(weights, base.config, batch) if update.step == 0 else 0.0
+        expected = plain_loss({**frozen, **weights}, base.config, batch) if update.step == 0 else 0.0
         metrics, grads = value_and_grad(loss, weights, shards)
         known_answer(update.step, "loss (plain NumPy, unpacked)", metrics["loss"], expected, 1e-3)
         lr = schedule(update.step, total, config.learning_rate)
         metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr, "num_tokens": count}
         update.log(metrics, sum(len(e) for e in batch), "loss")
-    return weights
+    return lora.merge({**frozen, **weights})
 
 
 def plain_loss(weights: dict[str, Array], config: ModelConfig, batch: Sequence[Example]) -> float:

@@ -28,6 +28,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 from minipost.errors import UserError
+from minipost.text.template import MINIPOST, Template
 
 Pair = tuple[int, int]
 
@@ -73,7 +74,7 @@ def learn_merges(word_counts: Mapping[str, int], limit: int) -> list[Pair]:
     cannot change an entry that lies inside it. Entries may therefore be stale, and only ever too high: a count that
     rises is pushed anew, and a count that has fallen is noticed, corrected and pushed back when its entry surfaces.
     """
-    words = [list(_utf8(word)) for word in word_counts]
+    words = [list(utf8(word)) for word in word_counts]
     times = list(word_counts.values())
     counts: Counter[Pair] = Counter()
     where: defaultdict[Pair, dict[int, None]] = defaultdict(dict)  # an ordered set: same order, same bits
@@ -91,6 +92,8 @@ def learn_merges(word_counts: Mapping[str, int], limit: int) -> list[Pair]:
     heapq.heapify(heap)
 
     merges: list[Pair] = []
+    spellings = [bytes([byte]) for byte in range(256)]
+    known = dict.fromkeys(spellings)
     while heap and len(merges) < limit:
         total, best = heapq.heappop(heap)
         if -total < 2:
@@ -98,6 +101,11 @@ def learn_merges(word_counts: Mapping[str, int], limit: int) -> list[Pair]:
         if counts[best] != -total:  # stale
             heapq.heappush(heap, (-counts[best], best))
             continue
+        spelled = spellings[best[0]] + spellings[best[1]]
+        if spelled in known:  # "a bc" after "ab c": a second id for the same text would help nobody
+            continue
+        known[spelled] = None
+        spellings.append(spelled)
         new = 256 + len(merges)
         merges.append(best)
         changed: dict[Pair, None] = {}
@@ -118,6 +126,8 @@ class Tokenizer:
 
     `encode` gives ids of text only: the specials are reached by name (`tokenizer.end_id`), never by text.
     """
+
+    template: Template = MINIPOST  # how it writes a conversation down, see minipost/text/chat.py
 
     def __init__(self, merges: Iterable[Pair], specials: Sequence[str] = SPECIALS) -> None:
         """`merges[k] = (left, right)` makes token 256 + k; `specials` name the last ids. Errors: `TokenizerError`."""
@@ -149,13 +159,13 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int], skip_special: bool = False) -> str:
         """The text of `ids`: specials show as their names (or not at all), bytes that are not UTF-8 as U+FFFD."""
-        specials = {} if skip_special else {i: name.encode() for name, i in self.specials.items()}
+        specials = {i: b"" if skip_special else name.encode() for name, i in self.specials.items()}
         pieces = []
         for i in map(int, ids):
             if not 0 <= i < len(self):
                 hint = "use the tokenizer that the model was trained with"
                 raise TokenizerError(f"Token id {i} is outside of the vocabulary (0 to {len(self) - 1}); {hint}.")
-            pieces.append(self.token_bytes[i] if i < len(self.token_bytes) else specials.get(i, b""))
+            pieces.append(specials[i] if i in specials else self.token_bytes[i])
         return b"".join(pieces).decode("utf-8", errors="replace")
 
     def save(self, path: Path | str) -> None:
@@ -228,7 +238,7 @@ class _Words(dict[str, list[int]]):
     def __missing__(self, word: str) -> list[int]:
         if len(self) >= self._limit:  # endless new words (random text) must not fill the memory
             self.clear()
-        ids = self[word] = self._merged(list(_utf8(word)))
+        ids = self[word] = self._merged(list(utf8(word)))
         return ids
 
     def _merged(self, ids: list[int]) -> list[int]:
@@ -241,7 +251,8 @@ class _Words(dict[str, list[int]]):
         return ids
 
 
-def _utf8(word: str) -> bytes:
+def utf8(word: str) -> bytes:
+    """Its bytes. Errors: `TokenizerError` for a lone surrogate, which has none."""
     try:
         return word.encode("utf-8")
     except UnicodeEncodeError as error:

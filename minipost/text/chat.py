@@ -5,7 +5,8 @@
 A role's token opens its turn; only the assistant's turn is closed by `<|end|>`, because only the assistant must learn
 to stop. One space follows a role's token, so that the first word of a turn is the same token as within a sentence:
 " Rome", never "Rome". Content is encoded by `Tokenizer.encode`, which cannot produce a special token: a user who types
-"<|end|>" or "<|assistant|>" gets those characters and forges nothing.
+"<|end|>" or "<|assistant|>" gets those characters and forges nothing. A model from elsewhere has another template
+(minipost/text/template.py), with the same promises.
 
 One turn as a timeline (P prompt tokens, then R response tokens):
 
@@ -24,6 +25,7 @@ last row is the famous shift by one, which happens in one place only: minipost/t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,15 +81,19 @@ def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> Rendered:
     `check`).
     """
     check(messages)
-    tokens: list[int] = []
+    template = tokenizer.template
+    if template.default_system and messages[0].role != "system":
+        messages = [Message("system", template.default_system), *messages]
+    tokens = marked(tokenizer, template.begin)
     spans: list[Span] = []
-    for message in messages:
-        tokens.append(tokenizer.specials[f"<|{message.role}|>"])
+    for i, message in enumerate(messages):
+        tokens += marked(tokenizer, (template.between if i else "") + template.opening.format(role=message.role))
         start = len(tokens)
         is_assistant = message.role == "assistant"
         encode = response_tokens if is_assistant else content_tokens
         tokens += encode(tokenizer, message.content)
         spans.append(Span(message.role, start, len(tokens)))
+        tokens += [] if is_assistant else marked(tokenizer, template.closing)
     return Rendered(tokens, spans)
 
 
@@ -101,7 +107,8 @@ def prompt_tokens(tokenizer: Tokenizer, prompt: str | Sequence[Message]) -> list
     rendered = render(tokenizer, messages)
     if messages[-1].role != "user":
         raise ChatError(f"The prompt ends with the turn of the {messages[-1].role}; end it with a user's.")
-    return [*rendered.tokens, tokenizer.assistant_id]
+    template = tokenizer.template
+    return rendered.tokens + marked(tokenizer, template.between + template.opening.format(role="assistant"))
 
 
 def response_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -110,8 +117,16 @@ def response_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def content_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
-    """A turn's content, after the template's space."""
-    return tokenizer.encode(" " + text)
+    """A turn's content, after what the template puts in front of it (a space, in ours)."""
+    return tokenizer.encode(tokenizer.template.lead + text)
+
+
+def marked(tokenizer: Tokenizer, text: str) -> list[int]:
+    """A template's own text as tokens, the names of special tokens in it as those. Never for a user's content."""
+    pattern = "(" + "|".join(map(re.escape, tokenizer.specials)) + ")"
+    parts = re.split(pattern, text) if text else []
+    specials = tokenizer.specials  # every second part is the name of one
+    return [i for n, part in enumerate(parts) for i in ([specials[part]] if n % 2 else tokenizer.encode(part))]
 
 
 def check(messages: Sequence[Message]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from minipost.errors import UserError
 from minipost.model import Array, ModelConfig, Sampled, Sampling, generate
-from minipost.text import Tokenizer, prompt_tokens
+from minipost.text import Message, Tokenizer, prompt_tokens
 from minipost.world.demonstrators import Demonstrator
 from minipost.world.labelers import Labeler
 from minipost.world.tasks import Task
@@ -44,12 +44,12 @@ def answer(
     weights: Mapping[str, Array],
     config: ModelConfig,
     tokenizer: Tokenizer,
-    prompts: Sequence[str],
+    prompts: Sequence[str | Sequence[Message]],
     rng: np.random.Generator,
     temperature: float = 1.0,
     max_new_tokens: int = 64,
 ) -> list[tuple[str, Sampled]]:
-    """A model's answers to user prompts: (text without special tokens, what was sampled)."""
+    """A model's answers to user prompts or conversations: (text without special tokens, what was sampled)."""
     ids = [prompt_tokens(tokenizer, p) for p in prompts]
     sampled = generate(
         weights, config, ids, rng,

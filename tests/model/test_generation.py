@@ -88,6 +88,13 @@ def test_a_row_depends_on_its_prompt_and_random_numbers_only() -> None:
     assert run(PROMPTS[:1])[0].tokens == together[0].tokens  # row 0 draws the same numbers alone
 
 
+@pytest.mark.parametrize("prompt", [PROMPTS[1], PROMPTS[3], [7] * 28])
+def test_a_prompt_read_in_one_go_is_the_prompt_read_step_by_step(prompt: list[int]) -> None:
+    alone, stepped = run([prompt])[0], run([prompt, [1]] + [[2, 3]] * 70)[0]
+    assert alone.tokens == stepped.tokens
+    np.testing.assert_allclose(alone.logps, stepped.logps, rtol=1e-10)
+
+
 def test_the_number_of_threads_changes_no_answer(thread_counts) -> None:  # type: ignore[no-untyped-def]
     found = []
     for count in (1, 2, 3):

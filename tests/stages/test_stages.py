@@ -28,6 +28,8 @@ from minipost.world.collect import read_pairs
 TRAINED = ["pretrain", "sft", "reward", "dpo", "ppo"]
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in TRAINED},
+    "sft with LoRA": ("sft", {"lora_rank": 2}),
+    "dpo with LoRA": ("dpo", {"lora_rank": 2}),
     "ppo with one trunk and adaptive KL": (
         "ppo",
         {"value_network": "shared", "kl_control": "adaptive", "kl_target": 0.01, "kl_horizon": 20, "minibatches": 1},
