@@ -184,7 +184,7 @@ class Search:
     def _tried(self, x: Case, extra: dict[str, Any]) -> Broken | None:
         """One example: the first false claim as evidence."""
         self.subject.calls.clear()
-        self.drawn = x = x.without(*self._unsupported(x))
+        self.drawn = x = x.without(*self.subject.binding.unsupported)
         try:
             claims: Iterator[Claim] = self.law.claims(self.subject, x, **extra)
             for claim in claims:
@@ -196,9 +196,6 @@ class Search:
                 return broken
             self.breach = self.breach or broken
         return None
-
-    def _unsupported(self, x: Case) -> frozenset[str]:
-        return self.subject.binding.unsupported
 
     def _scale(self) -> float:
         """The size of what came back: claims compare differences of it."""

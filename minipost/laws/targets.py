@@ -85,6 +85,11 @@ def _value_is_smooth(x: Case) -> bool:
     return _clear(np.abs(V - old) - x.clip) and _clear(np.where(near == V, 1.0, tie))
 
 
+def _odds_are_smooth(x: Case) -> bool:
+    """Nearer to 0 the slope of log odds, 1 / (1 - p), multiplies what float32 rounds."""
+    return bool(np.all(x.chosen_mean_logp <= -1e-3) and np.all(x.rejected_mean_logp <= -1e-3))
+
+
 def _epsilon_in_std(x: Case) -> Any:
     """GRPO divides by std + 1e-4: an epsilon of 1e-8 beside it, or under the root of the std, is no error."""
     std = np.asarray(x.rewards).std(axis=1, keepdims=True)
@@ -180,7 +185,7 @@ ALL = [
         "mean softplus(-(beta (lbar_w - lbar_l) - gamma))", "Meng et al. 2024, eq. 6", "minipost.losses.dpo:simpo",
         oracles.dpo_simpo,
         lambda wide: strategies.mean_logps(
-            wide, False, beta=strategies.betas, gamma=strategies.numbers(0, 3, often=[1.0, 0.0])
+            wide, -0.001, beta=strategies.betas, gamma=strategies.numbers(0, 3, often=[1.0, 0.0])
         ),
         scalar, oracles.d_dpo_simpo,
     ),
@@ -189,8 +194,8 @@ ALL = [
         "mean -lbar_w + lam softplus(-(lo_w - lo_l)), lo = lbar - log(1 - exp lbar)", "Hong et al. 2024, eq. 6-7",
         "minipost.losses.dpo:orpo",
         oracles.dpo_orpo,
-        lambda wide: strategies.mean_logps(wide, True, lam=strategies.numbers(0, 2, often=[1.0, 0.0])),
-        scalar, oracles.d_dpo_orpo,
+        lambda wide: strategies.mean_logps(wide, -1e-6, lam=strategies.numbers(0, 2, often=[1.0, 0.0])),
+        scalar, oracles.d_dpo_orpo, smooth=_odds_are_smooth,
     ),
     Target(
         "dpo.kto",
