@@ -7,9 +7,11 @@ break. Both are plain functions with the target's signature, so that each reads 
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Function = Callable[..., Any]
@@ -64,3 +66,11 @@ def alternative(target: str, framework: str | None = None) -> Callable[[Function
         return function
 
     return collect
+
+
+def collected() -> tuple[list[Entry], list[Entry]]:
+    """All mutants and all alternatives of this folder, in the order of their files and of the lines in them."""
+    for path in sorted(Path(__file__).parent.glob("*s_*.py")):
+        if path.stem.startswith(("mutants_", "alternatives_")):
+            importlib.import_module(path.stem)
+    return MUTANTS, ALTERNATIVES

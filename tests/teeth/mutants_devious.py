@@ -191,7 +191,7 @@ def clips_the_reward(scores, logp, ref_logp, mask, beta):
     return np.clip(-beta * log_ratio(logp, ref_logp, mask) + last_counted(mask) * scores[:, None], -10, 10)
 
 
-@mutant("kl.k3", "formula")
+@mutant("kl.k3", "formula", thread="huggingface/trl#6637")
 def clamps_the_log_ratio(logp, ref_logp):
     """log r is held within +-20, k3 within +-10: the tail, which is the whole divergence, is gone."""
     log_r = np.clip(ref_logp - logp, -20, 20)

@@ -168,7 +168,7 @@ def half_of_beta(policy_chosen, policy_rejected, ref_chosen, ref_rejected, beta)
     return ((margin_of(policy_chosen, policy_rejected, ref_chosen, ref_rejected) - 1 / 2 * beta) ** 2).mean()
 
 
-@mutant("dpo.ipo", "P60", thread="huggingface/trl#1677")
+@mutant("dpo.ipo", "P60")
 def chosen_without_its_reference(policy_chosen, policy_rejected, ref_chosen, ref_rejected, beta):
     """Only the rejected response is compared with its reference."""
     return ((policy_chosen - (policy_rejected - ref_rejected) - 1 / (2 * beta)) ** 2).mean()

@@ -107,7 +107,7 @@ def weights_swapped(policy, ref, desirable, z, beta, weight_desirable=1.0, weigh
     return (w * sigmoid(-sign(desirable) * beta * (policy - ref - z))).mean()
 
 
-@mutant("dpo.kto", "P67", thread="huggingface/trl#1447")
+@mutant("dpo.kto", "P67", thread="huggingface/trl#1380")
 def mean_of_an_empty_class(policy, ref, desirable, z, beta, weight_desirable=1.0, weight_undesirable=1.0):
     """The two classes are averaged apart: a batch of one class is NaN, and rare examples weigh more."""
     gain = beta * (policy - ref - z)
@@ -145,7 +145,7 @@ def z_is_not_scaled(policy, ref, desirable, z, beta, weight_desirable=1.0, weigh
     return (w * sigmoid(-sign(desirable) * (beta * (policy - ref) - z))).mean()
 
 
-@mutant("dpo.kto", "formula", thread="huggingface/trl#1380")
+@mutant("dpo.kto", "formula", thread="huggingface/trl#1911")
 def z_from_the_batch(policy, ref, desirable, z, beta, weight_desirable=1.0, weight_undesirable=1.0):
     """z is not the one that was handed over but the batch's own mean log-ratio, of matched pairs."""
     w, own = weights(desirable, weight_desirable, weight_undesirable), max((policy - ref).mean(), 0)
@@ -166,7 +166,7 @@ def logarithmic(policy, ref, desirable, z, beta, weight_desirable=1.0, weight_un
     return (w * softplus(-sign(desirable) * beta * (policy - ref - z))).mean()
 
 
-@mutant("dpo.kto", "P67", framework="tensor")
+@mutant("dpo.kto", "P67", thread="ContextualAI/HALOs#4", framework="tensor")
 def gradient_through_z(policy, ref, desirable, z, beta, weight_desirable=1.0, weight_undesirable=1.0):
     """z keeps its gradient: the policy lowers the loss by moving the yardstick."""
     w = weights(desirable, weight_desirable, weight_undesirable)

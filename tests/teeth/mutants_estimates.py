@@ -176,7 +176,7 @@ def leaves_out_across_prompts(rewards):
     return rewards - (rewards.sum() - rewards) / (rewards.size - 1)
 
 
-@mutant("rl.rloo", "P83", thread="huggingface/trl#2884")
+@mutant("rl.rloo", "P83")
 def alone_is_fine(rewards):
     """A group of one gets the advantage 0 and silently learns nothing."""
     K = max(rewards.shape[1], 2)
@@ -191,14 +191,14 @@ def groups_along_the_other_axis(rewards):
     return (rewards - rewards.mean(axis=0)) * G / max(G - 1, 1)
 
 
-@mutant("rl.grpo", "formula")
+@mutant("rl.grpo", "formula", thread="alibaba/ROLL#475")
 def sample_deviation(rewards):
     """ddof = 1, PyTorch's default: advantages are sqrt((K-1)/K) too small."""
     at_least_two(rewards)
     return (rewards - rewards.mean(1, keepdims=True)) / (rewards.std(1, ddof=1, keepdims=True) + 1e-4)
 
 
-@mutant("rl.grpo", "P82", thread="huggingface/trl#3857")
+@mutant("rl.grpo", "P82")
 def no_epsilon(rewards):
     """Equal rewards give 0/0: a prompt that is always solved makes the batch NaN."""
     at_least_two(rewards)
@@ -249,7 +249,7 @@ def mean_absolute_deviation(rewards):
     return centred / (np.abs(centred).mean(axis=1, keepdims=True) + 1e-4)
 
 
-@mutant("rl.grpo", "P83", thread="huggingface/trl#2884")
+@mutant("rl.grpo", "P83")
 def alone_is_zero(rewards):
     """A group of one has deviation 0 and advantage 0: no error, no learning."""
     return (rewards - rewards.mean(axis=1, keepdims=True)) / (rewards.std(axis=1, keepdims=True) + 1e-4)

@@ -20,7 +20,7 @@ def statistics(x, mask):
 
 
 # ---------------------------------------------------------------------------------------------------------- ppo.whiten
-@mutant("ppo.whiten", "P35", thread="natolambert/rlhf-book#216")
+@mutant("ppo.whiten", "P35", thread="ray-project/ray#63900")
 def padding_counts(x, mask, shift_mean=True):
     """Mean and deviation are taken over the zeros of the padding, too."""
     x = hide(x, mask)
@@ -88,7 +88,7 @@ def negative_variance(x, mask, shift_mean=True):
         return whitened(x, mask, shift_mean, mean, np.sqrt((x**2).sum() / n - mean**2))
 
 
-@mutant("ppo.whiten", "P35", thread="OpenRLHF/OpenRLHF#1240")
+@mutant("ppo.whiten", "P35")
 def whitens_with_garbage(x, mask, shift_mean=True):
     """`x * mask` keeps the NaN of the padding, and the mean spreads it."""
     n = max((mask != 0).sum(), 1)
@@ -209,7 +209,7 @@ def empty_batch_is_nan(logp, old_logp, advantages, mask, clip=0.2):
         return np.maximum(-A * rho, -A * clipped(rho, clip)).sum() / (mask != 0).sum()
 
 
-@mutant("ppo.policy_loss", "formula", thread="verl-project/verl#3287")
+@mutant("ppo.policy_loss", "formula")
 def mask_shifted_once_more(logp, old_logp, advantages, mask, clip=0.2):
     """A mask that is aligned already is shifted: the first response token is never trained."""
     A, rho = hide(advantages, mask), ratio_of(logp, old_logp, mask)
@@ -276,7 +276,7 @@ def value_mean_over_all_positions(values, old_values, returns, mask, clip=0.2):
     return hide(np.maximum(*squares(values, old_values, returns, mask, clip)), mask).mean() / 2
 
 
-@mutant("ppo.value_loss", "formula", thread="natolambert/rlhf-book#216")
+@mutant("ppo.value_loss", "formula")
 def value_of_the_padding(values, old_values, returns, mask, clip=0.2):
     """`(V - R)^2 * mask` with NaN in the padding."""
     with np.errstate(invalid="ignore"):

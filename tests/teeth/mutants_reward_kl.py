@@ -95,19 +95,19 @@ def rejected_without_gradient(chosen, rejected, margin=0.0, center=0.0):
 
 
 # ------------------------------------------------------------------------------------------------------------------ kl
-@mutant("kl.k1", "P54", thread="huggingface/trl#351")
+@mutant("kl.k1", "P54")
 def k1_swapped(logp, ref_logp):
     """`log ref - log pi`: the penalty becomes a reward for leaving the reference."""
     return ref_logp - logp
 
 
-@mutant("kl.k1", "P51", thread="huggingface/trl#235")
+@mutant("kl.k1", "P51", thread="huggingface/trl#3710")
 def k1_never_negative(logp, ref_logp):
     """Negative estimates are cut to 0: no estimate looks odd any more, and their mean is too large."""
     return np.maximum(logp - ref_logp, 0)
 
 
-@mutant("kl.k1", "P51")
+@mutant("kl.k1", "P51", thread="huggingface/trl#1161")
 def k1_absolute(logp, ref_logp):
     """The absolute log-ratio, which measures no KL divergence."""
     return np.abs(logp - ref_logp)
@@ -137,7 +137,14 @@ def k2_averaged(logp, ref_logp):
     return ((logp - ref_logp) ** 2).mean() / 2
 
 
-@mutant("kl.k3", "P54", thread="allenai/open-instruct#534")
+@mutant("kl.k2", "formula", thread="areal-project/AReaL#408")
+def k2_falls_through(logp, ref_logp):
+    """A chain of `if` without `else`: whatever was asked for, the last one, k3, is what comes out."""
+    log_r = ref_logp - logp
+    return np.expm1(log_r) - log_r
+
+
+@mutant("kl.k3", "P54")
 def k3_swapped(logp, ref_logp):
     """log r has the wrong sign: the mean is chi^2 - KL."""
     log_r = logp - ref_logp
@@ -171,7 +178,7 @@ def k3_is_only_k1_plus(logp, ref_logp):
     return np.expm1(logp) - (ref_logp - logp)
 
 
-@mutant("kl.k3", "gradient", framework="tensor")
+@mutant("kl.k3", "gradient", thread="allenai/open-instruct#531", framework="tensor")
 def k3_ratio_without_gradient(logp, ref_logp):
     """The ratio is detached, so that the gradient is k1's and does nothing on average."""
     log_r = ref_logp - logp

@@ -8,7 +8,7 @@ from pieces import advantages_of, hide, last_counted, log_ratio
 
 
 # --------------------------------------------------------------------------------------------------- ppo.token_rewards
-@mutant("ppo.token_rewards", "P42", thread="huggingface/trl#3750")
+@mutant("ppo.token_rewards", "P42")
 def score_at_the_last_position(scores, logp, ref_logp, mask, beta):
     """The score lands at T-1: on the padding, for all responses but the longest."""
     rewards = -beta * log_ratio(logp, ref_logp, mask)
@@ -16,7 +16,7 @@ def score_at_the_last_position(scores, logp, ref_logp, mask, beta):
     return rewards
 
 
-@mutant("ppo.token_rewards", "P42", thread="huggingface/trl#5338")
+@mutant("ppo.token_rewards", "P42", thread="huggingface/trl#3750")
 def score_after_the_end(scores, logp, ref_logp, mask, beta):
     """One step too far: the score lands on the first token of the padding."""
     at = np.roll(last_counted(mask), 1, axis=1)
@@ -39,7 +39,7 @@ def score_on_every_token(scores, logp, ref_logp, mask, beta):
     return np.where(mask != 0, scores[:, None], 0) - beta * log_ratio(logp, ref_logp, mask)
 
 
-@mutant("ppo.token_rewards", "P42", thread="huggingface/trl#1161")
+@mutant("ppo.token_rewards", "P42")
 def pays_for_divergence(scores, logp, ref_logp, mask, beta):
     """The KL penalty has the wrong sign."""
     return beta * log_ratio(logp, ref_logp, mask) + last_counted(mask) * scores[:, None]
@@ -65,7 +65,7 @@ def penalty_only_at_the_end(scores, logp, ref_logp, mask, beta):
     return last_counted(mask) * (scores - beta * lr)[:, None]
 
 
-@mutant("ppo.token_rewards", "P42", thread="huggingface/trl#235")
+@mutant("ppo.token_rewards", "P42", thread="huggingface/trl#1161")
 def penalty_never_negative(scores, logp, ref_logp, mask, beta):
     """The absolute log-ratio is charged, which is no KL divergence."""
     return -beta * np.abs(log_ratio(logp, ref_logp, mask)) + last_counted(mask) * scores[:, None]
@@ -102,7 +102,7 @@ def centres_the_scores(scores, logp, ref_logp, mask, beta):
 
 
 # ------------------------------------------------------------------------------------------------------------- ppo.gae
-@mutant("ppo.gae", "P33", thread="natolambert/rlhf-book#125")
+@mutant("ppo.gae", "P33", thread="alibaba/ROLL#447")
 def bootstraps_through_the_end(rewards, values, mask, gamma, lam):
     """The value of the padding after the end token is bootstrapped from."""
     v_next = np.append(values[:, 1:], np.zeros_like(values[:, :1]), axis=1)
@@ -112,7 +112,7 @@ def bootstraps_through_the_end(rewards, values, mask, gamma, lam):
     return A, A + hide(values, mask)
 
 
-@mutant("ppo.gae", "P33")
+@mutant("ppo.gae", "P33", thread="natolambert/rlhf-book#216")
 def accumulates_over_padding(rewards, values, mask, gamma, lam):
     """Rewards that stand after the end token flow back into the response."""
     v = hide(values, mask)
@@ -128,7 +128,7 @@ def last_value_follows_itself(rewards, values, mask, gamma, lam):
     return A, A + v
 
 
-@mutant("ppo.gae", "formula", thread="natolambert/rlhf-book#216")
+@mutant("ppo.gae", "formula")
 def returns_from_whitened_advantages(rewards, values, mask, gamma, lam):
     """Returns are taken after whitening: the value function learns a quantity without a unit."""
     A = advantages_of(rewards, values, mask, gamma, lam)
@@ -156,6 +156,13 @@ def returns_come_first(rewards, values, mask, gamma, lam):
     """The pair is handed back in the wrong order, which no shape can tell."""
     A = advantages_of(rewards, values, mask, gamma, lam)
     return A + hide(values, mask), A
+
+
+@mutant("ppo.gae", "P27", thread="natolambert/rlhf-book#216")
+def rewards_for_returns(rewards, values, mask, gamma, lam):
+    """`A_t = r_t - V_t`: the immediate reward stands in for the return, and only the end token learns."""
+    A = hide(rewards, mask) - hide(values, mask)
+    return A, hide(rewards, mask)
 
 
 @mutant("ppo.gae", "P29")

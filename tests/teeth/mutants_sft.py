@@ -28,7 +28,7 @@ def shifts_labels_again(logits, labels, mask, reduction="token"):
     return average(nll, mask[:, 1:], reduction)
 
 
-@mutant("sft.cross_entropy", "P1", thread="jingyaogong/minimind#279")
+@mutant("sft.cross_entropy", "P1", thread="jingyaogong/minimind#621")
 def shifts_the_mask(logits, labels, mask, reduction="token"):
     """The mask is one position late: the first response token is not learnt, one token of padding is."""
     nll = -pick(log_softmax(logits), labels)
@@ -42,7 +42,7 @@ def divides_by_all_positions(logits, labels, mask, reduction="token"):
     return hide(nll, mask).mean() if reduction == "token" else rows_mean(nll, mask)
 
 
-@mutant("sft.cross_entropy", "P8", thread="huggingface/trl#2175")
+@mutant("sft.cross_entropy", "P8", thread="huggingface/transformers#24725")
 def token_mean_is_a_mean_of_means(logits, labels, mask, reduction="token"):
     """Each row is averaged first, whatever was asked for: short answers weigh more than long ones."""
     return rows_mean(-pick(log_softmax(logits), labels), mask)
@@ -63,7 +63,7 @@ def empty_rows_count_as_zero_loss(logits, labels, mask, reduction="token"):
     return (hide(nll, mask).sum(axis=1) / np.maximum((mask != 0).sum(axis=1), 1)).mean()
 
 
-@mutant("sft.cross_entropy", "P9", thread="huggingface/trl#3927")
+@mutant("sft.cross_entropy", "P9", thread="karpathy/nanochat#619")
 def nothing_over_nothing(logits, labels, mask, reduction="token"):
     """A batch whose mask is all zero gives 0/0 = NaN."""
     nll = -pick(log_softmax(logits), labels)
@@ -133,26 +133,26 @@ def normaliser_without_gradient(logits, labels, mask, reduction="token"):
 
 
 # --------------------------------------------------------------------------------------------------- sequence_logps
-@mutant("sequence_logps", "formula", thread="OpenRLHF/OpenRLHF#465")
+@mutant("sequence_logps", "formula")
 def mask_is_not_shifted(logits, tokens, response_mask):
     """The mask of the tokens is laid over the logits: counts the first token of the padding, loses the first answer."""
     return hide(pick(log_softmax(logits[:, :-1]), tokens[:, 1:]), response_mask[:, :-1]).sum(axis=1)
 
 
-@mutant("sequence_logps", "P59", thread="huggingface/trl#1265")
+@mutant("sequence_logps", "P59", thread="eric-mitchell/direct-preference-optimization#40")
 def averages_where_dpo_sums(logits, tokens, response_mask):
     """The mean over the response's tokens: not a log-probability, and DPO on it is another algorithm."""
     mask = response_mask[:, 1:]
     return hide(pick(log_softmax(logits[:, :-1]), tokens[:, 1:]), mask).sum(axis=1) / np.maximum((mask != 0).sum(1), 1)
 
 
-@mutant("sequence_logps", "formula")
+@mutant("sequence_logps", "formula", thread="lucidrains/PaLM-rlhf-pytorch#31")
 def logits_are_not_shifted(logits, tokens, response_mask):
     """Logits at position t are read as if they predicted token t, which the model has already seen."""
     return hide(pick(log_softmax(logits), tokens), response_mask).sum(axis=1)
 
 
-@mutant("sequence_logps", "formula", thread="huggingface/trl#1623")
+@mutant("sequence_logps", "formula", thread="huggingface/trl#6357")
 def forgets_the_end_token(logits, tokens, response_mask):
     """The last counted token, the end of the answer, is not scored."""
     counted = response_mask != 0
@@ -160,7 +160,7 @@ def forgets_the_end_token(logits, tokens, response_mask):
     return hide(pick(log_softmax(logits[:, :-1]), tokens[:, 1:]), counted[:, 1:]).sum(axis=1)
 
 
-@mutant("sequence_logps", "formula", thread="huggingface/trl#6960")
+@mutant("sequence_logps", "formula")
 def slices_by_the_first_rows_prompt(logits, tokens, response_mask):
     """All rows are cut at the prompt length of the first row, as if chosen and rejected had one length."""
     start = int(np.argmax(response_mask[0] != 0))
@@ -177,7 +177,7 @@ def fills_holes_of_the_mask(logits, tokens, response_mask):
     return hide(pick(log_softmax(logits[:, :-1]), tokens[:, 1:]), span[:, 1:]).sum(axis=1)
 
 
-@mutant("sequence_logps", "formula", thread="huggingface/trl#454")
+@mutant("sequence_logps", "formula", thread="OpenRLHF/OpenRLHF#853")
 def at_another_temperature(logits, tokens, response_mask):
     """The log-probabilities are those of temperature 0.7, at which nobody asked."""
     return hide(pick(log_softmax(logits / 0.7)[:, :-1], tokens[:, 1:]), response_mask[:, 1:]).sum(axis=1)

@@ -61,6 +61,13 @@ def bessel_in_the_group(rewards):
     return (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)
 
 
+@mutant("rl.grpo", "P83", thread="axolotl-ai-cloud/axolotl#3353", framework="torch")
+def alone_is_nan(rewards):
+    """The deviation of one sample is 0/0: NaN, where an error was due."""
+    std = rewards.std(1, keepdim=True) * ((rewards.shape[1] - 1) / rewards.shape[1]) ** 0.5
+    return (rewards - rewards.mean(1, keepdim=True)) / (std + 1e-4)
+
+
 @mutant("ppo.policy_loss", "P36", framework="torch")
 def ratio_without_gradient(logp, old_logp, advantages, mask, clip=0.2):
     """The whole ratio is computed under `no_grad`, and a zero in its place carries the gradient."""
@@ -113,7 +120,7 @@ def margins_under_no_grad(policy_chosen, policy_rejected, ref_chosen, ref_reject
     return ((1 - label_smoothing) * softplus(-z) + label_smoothing * softplus(z)).mean()
 
 
-@mutant("dpo.kto", "P67", thread="huggingface/trl#1911", framework="torch")
+@mutant("dpo.kto", "P67", thread="huggingface/trl#1380", framework="torch")
 def nan_of_an_empty_class(policy, ref, desirable, z, beta, weight_desirable=1.0, weight_undesirable=1.0):
     """Losses are averaged per class: `mean()` of no element is NaN."""
     gain = beta * (policy - ref - torch.as_tensor(z).detach())
@@ -121,7 +128,7 @@ def nan_of_an_empty_class(policy, ref, desirable, z, beta, weight_desirable=1.0,
     return (weight_desirable * good.mean() * len(good) + weight_undesirable * bad.mean() * len(bad)) / len(policy)
 
 
-@mutant("dpo.kto", "P67", framework="torch")
+@mutant("dpo.kto", "P67", thread="ContextualAI/HALOs#4", framework="torch")
 def z_is_not_detached(policy, ref, desirable, z, beta, weight_desirable=1.0, weight_undesirable=1.0):
     """The reference point takes part in the gradient."""
     gain = beta * (policy - ref - z)
