@@ -14,7 +14,8 @@ In pytest each law becomes a test:
         law.check(my_dpo_loss)
 """
 
+from minipost.laws import best_of_n, dpo, kl, ppo, reward, rl, sft
 from minipost.laws.judge import judge, laws_for
 from minipost.laws.targets import TARGETS
 
-__all__ = ["TARGETS", "judge", "laws_for"]
+__all__ = ["TARGETS", "best_of_n", "dpo", "judge", "kl", "laws_for", "ppo", "reward", "rl", "sft"]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,20 +24,16 @@ from minipost.laws.printing import counterexample
 from minipost.laws.targets import TARGETS, Target
 from minipost.laws.universal import universal
 
-MAX_EXAMPLES = 60
-SHRINKS = 400  # failing or not, the examples that shrinking one counterexample may cost
+MAX_EXAMPLES = 100
+SHRINKING = 1500  # how many examples shrinking may cost in all, shared by the broken laws of a target
 
 
-class _Counterexample(Exception):  # noqa: N818
-    """Tells Hypothesis that an example breaks the law, and carries the evidence."""
-
-    def __init__(self, broken: Broken) -> None:
-        super().__init__(broken.law)
-        self.broken = broken
+class _Broken(Exception):  # noqa: N818
+    """Tells Hypothesis that an example breaks the law."""
 
 
 class _SmallEnough(BaseException):
-    """Leaves Hypothesis when shrinking has cost enough; the best example so far is kept by the search."""
+    """Leaves Hypothesis when shrinking has cost enough: the best example so far is at hand."""
 
 
 def target_of(name: str) -> Target:
@@ -49,7 +45,8 @@ def target_of(name: str) -> Target:
 
 def laws_of(target: Target) -> tuple[Law, ...]:
     """All laws of a target: the most specific first."""
-    return (*(law for law in LAWS if law.target == target.name), *universal(target))
+    named = (replace(law, source=law.source or target.source) for law in LAWS if law.target == target.name)
+    return (*named, *universal(target))
 
 
 def judge(
@@ -66,34 +63,135 @@ def judge(
     before each call. Raises `LawError` for an unknown target or framework.
     """
     found = target_of(target)
-    laws = laws_of(found)
-    current = ["contract"]
-    subject = Candidate(found, candidate, framework, None if watch is None else lambda x: watch(current[0], x))
+    laws, at_hand = laws_of(found), ["contract"]
+    subject = Candidate(found, candidate, framework, None if watch is None else lambda x: watch(at_hand[0], x))
     name = f"{getattr(candidate, '__module__', '')}.{getattr(candidate, '__qualname__', repr(candidate))}"
     verdict = Verdict(target, name, subject.framework.name, [], [], {}, laws, max_examples, seed)
-    contract = laws[-1]
-    outcomes: dict[str, Broken | None] = {}
-    for law in (contract, *laws[:-1]):  # the contract first: what hangs need not be tried again
-        current[0] = law.name
-        search = Search(law, subject, max_examples, seed)
-        try:
-            outcomes[law.name] = search.run()
-        except Unsupported as missing:
-            verdict.unjudged[law.name] = f"it takes no {missing}"
-        except Hung:
-            outcomes["contract"] = _hung(contract, search.drawn)
-            break
-        if search.breach and not outcomes.get("contract"):
-            outcomes["contract"] = search.breach
+    trial = Trial(subject, laws, max_examples, seed, at_hand)
+    try:
+        for wide in (True, False):  # the contract first: what hangs need not be tried again
+            trial.sweep(wide)
+        trial.shrink()
+    except Hung:
+        trial.broken["contract"] = hung(laws[-1], trial.drawn)
     for law in laws:
-        broken = outcomes.get(law.name)
-        if broken:
-            verdict.broken.append(broken)
-        elif law.name in outcomes:
-            verdict.held.append(law.name)
+        if law.name in trial.broken:
+            verdict.broken.append(trial.broken[law.name])
+        elif law.name in trial.unjudged or law.name not in trial.swept:
+            verdict.unjudged[law.name] = trial.unjudged.get(law.name, "a call hung before its turn")
         else:
-            verdict.unjudged.setdefault(law.name, "a call hung before its turn")
+            verdict.held.append(law.name)
     return verdict
+
+
+@dataclass
+class Trial:
+    """All laws of a target on one candidate. `broken` maps the laws that broke to their counterexamples."""
+
+    subject: Candidate
+    laws: tuple[Law, ...]
+    max_examples: int
+    seed: int
+    at_hand: list[str] = field(default_factory=lambda: [""])  # the law that is being tried, for those who watch
+    drawn: Case | None = None  # the example that is being tried
+    broken: dict[str, Broken] = field(default_factory=dict)
+    unjudged: dict[str, str] = field(default_factory=dict)
+    swept: set[str] = field(default_factory=set)
+
+    def sweep(self, wide: bool) -> None:
+        """Try every law that draws such inputs on the same examples: drawing costs more than judging."""
+        laws = [law for law in self.laws if self._is_wide(law) == wide]
+
+        def each(x: Case, extra: Mapping[str, Any]) -> None:
+            for law in laws:
+                done = law.name in self.broken or law.name in self.unjudged
+                if not done and not (law.once and law.name in self.swept):
+                    self.swept.add(law.name)
+                    found = self.tried(law, x, extra)
+                    if found is not None:
+                        self.broken.setdefault(found.law, found)
+
+        self._drawing(each, wide, (Phase.generate,))
+
+    def shrink(self) -> None:
+        """Replace every counterexample by the smallest that is found.
+
+        The same seed draws the same examples as in the sweep, so the law breaks again, and from there on Hypothesis
+        looks for smaller ones.
+        """
+        budget = SHRINKING // max(len(self.broken), 1)
+        for law in self.laws:
+            if law.name not in self.broken or law.once:
+                continue
+            hits: list[Broken] = []
+            left = iter(range(budget))
+
+            def fails(
+                x: Case, extra: Mapping[str, Any], law: Law = law, hits: list[Broken] = hits, left: Iterator[int] = left
+            ) -> None:
+                if hits and next(left, None) is None:
+                    raise _SmallEnough
+                found = self.tried(law, x, extra)
+                if found is not None and found.law == law.name:
+                    hits.append(found)
+                    raise _Broken
+
+            with suppress(_Broken, _SmallEnough, errors.Flaky):
+                self._drawing(fails, self._is_wide(law), (Phase.generate, Phase.shrink))
+            self.broken[law.name] = hits[-1] if hits else self.broken[law.name]
+
+    def tried(self, law: Law, x: Case, extra: Mapping[str, Any]) -> Broken | None:
+        """One law on one example: the first false claim as evidence, or a breach of the contract."""
+        self.subject.calls.clear()
+        self.at_hand[0] = law.name
+        try:
+            for claim in law.claims(self.subject, x, **{name: extra[f"{law.name} {name}"] for name in law.extra}):
+                if not claim.holds(self._scale()):
+                    return self._evidence(law, claim)
+        except ContractBroken as breach:
+            return _breach(self.laws[-1], breach)
+        except Unsupported as missing:
+            self.unjudged[law.name] = f"it takes no {missing}"
+        return None
+
+    def _is_wide(self, law: Law) -> bool:
+        """Central differences resolve nothing at 1e4."""
+        return law.draws == "wide" and not (law.name == "gradient" and self.subject.framework.name == "numpy")
+
+    def _drawing(
+        self, each: Callable[[Case, Mapping[str, Any]], None], wide: bool, phases: tuple[Phase, ...]
+    ) -> None:
+        """Call `each` on examples; the same ones for the same seed, target and width."""
+        extras = {f"{law.name} {name}": strategy for law in self.laws for name, strategy in law.extra.items()}
+        examples = st.tuples(self.subject.target.strategy(wide), st.fixed_dictionaries(extras))
+
+        @seeded(zlib.crc32(f"{self.seed} {self.subject.target.name} {wide}".encode()))
+        @settings(
+            database=None, deadline=None, max_examples=self.max_examples, phases=phases, derandomize=False,
+            report_multiple_bugs=False, print_blob=False, verbosity=Verbosity.quiet,
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        @given(examples)
+        def draw(example: tuple[Case, dict[str, Any]]) -> None:
+            x, extra = example
+            self.drawn = x.without(*self.subject.binding.unsupported)
+            each(self.drawn, extra)
+
+        with _leaving_no_trace():
+            draw()
+
+    def _scale(self) -> float:
+        """The size of what came back: claims compare differences of it."""
+        values = [call.returned for call in self.subject.calls if not call.gradient]
+        outputs = [np.ravel(np.asarray(v, np.float64)) for v in values if not isinstance(v, str)]  # str: it raised
+        every = np.concatenate([np.zeros(1), *outputs])
+        return float(np.abs(every[np.isfinite(every)]).max())
+
+    def _evidence(self, law: Law, claim: Claim) -> Broken:
+        return Broken(
+            law.name, law.says, law.formula, law.source, claim.what, claim.got, claim.should, claim.relation,
+            claim.where, tuple(self.subject.calls),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -117,98 +215,21 @@ class LawTest:
         seed: int = 0,
     ) -> None:
         """Raise `AssertionError` with the smallest counterexample if `candidate` breaks this law or the contract."""
-        search = Search(
-            self.law, Candidate(target_of(self.law.target), candidate, framework), max_examples, seed
-        )
+        target = target_of(self.law.target)
+        laws = tuple(law for law in laws_of(target) if law.name in (self.law.name, "contract"))
+        trial = Trial(Candidate(target, candidate, framework), laws, max_examples, seed)
         try:
-            broken = search.run() or search.breach
+            trial.sweep(trial._is_wide(self.law))
+            trial.shrink()
         except Hung:
-            broken = _hung(self.law, search.drawn)
-        if broken:
-            raise AssertionError(f"{self.law.target} breaks {counterexample(broken)}")
+            trial.broken["contract"] = hung(laws[-1], trial.drawn)
+        for broken in trial.broken.values():
+            raise AssertionError(f"{target.name} breaks {counterexample(broken)}")
 
 
 def laws_for(target: str) -> list[LawTest]:
     """The laws of a target, each with `check(candidate, framework=None)`."""
     return [LawTest(law) for law in laws_of(target_of(target))]
-
-
-@dataclass
-class Search:
-    """The hunt for the smallest counterexample to one law. `drawn` is the example at hand; `breach` a breach of the
-    contract that was met on the way and is not this law's own affair."""
-
-    law: Law
-    subject: Candidate
-    max_examples: int
-    seed: int
-    drawn: Case | None = None
-    breach: Broken | None = None
-    best: Broken | None = None
-    _left: int = field(default=SHRINKS)
-
-    def run(self) -> Broken | None:
-        """The counterexample, or None if none was found."""
-        wide = self.law.draws == "wide"
-        if self.law.name == "gradient" and self.subject.framework.name == "numpy":
-            wide = False  # central differences resolve nothing at 1e4
-        examples = st.tuples(self.subject.target.strategy(wide), st.fixed_dictionaries(dict(self.law.extra)))
-
-        @seeded(zlib.crc32(f"{self.seed} {self.law.target} {self.law.name}".encode()))
-        @settings(
-            database=None, deadline=None, max_examples=self.max_examples, phases=(Phase.generate, Phase.shrink),
-            report_multiple_bugs=False, print_blob=False, verbosity=Verbosity.quiet, derandomize=False,
-            suppress_health_check=list(HealthCheck),
-        )  # fmt: skip
-        @given(examples)
-        def search(example: tuple[Case, dict[str, Any]]) -> None:
-            if self.best is not None:
-                self._left -= 1
-                if self._left < 0:
-                    raise _SmallEnough
-            x, extra = example
-            broken = self._tried(x, extra)
-            if broken is not None:
-                self.best = broken
-                raise _Counterexample(broken)
-
-        try:
-            with _leaving_no_trace():
-                search()
-        except _Counterexample as found:
-            return found.broken
-        except (_SmallEnough, errors.Flaky):
-            return self.best
-        return None
-
-    def _tried(self, x: Case, extra: dict[str, Any]) -> Broken | None:
-        """One example: the first false claim as evidence."""
-        self.subject.calls.clear()
-        self.drawn = x = x.without(*self.subject.binding.unsupported)
-        try:
-            claims: Iterator[Claim] = self.law.claims(self.subject, x, **extra)
-            for claim in claims:
-                if not claim.holds(self._scale()):
-                    return self._evidence(claim)
-        except ContractBroken as breach:
-            broken = _breach(self.law, breach)
-            if self.law.name == "contract":
-                return broken
-            self.breach = self.breach or broken
-        return None
-
-    def _scale(self) -> float:
-        """The size of what came back: claims compare differences of it."""
-        outs = [np.ravel(np.asarray(c.returned, np.float64)) for c in self.subject.calls if not c.gradient]
-        every = np.concatenate([np.zeros(1), *outs])
-        return float(np.abs(every[np.isfinite(every)]).max())
-
-    def _evidence(self, claim: Claim) -> Broken:
-        law = self.law
-        return Broken(
-            law.name, law.says, law.formula, law.source, claim.what, claim.got, claim.should, claim.relation,
-            claim.where, tuple(self.subject.calls),
-        )  # fmt: skip
 
 
 @contextmanager
@@ -222,14 +243,14 @@ def _leaving_no_trace() -> Iterator[None]:
         configuration.set_hypothesis_home_dir(home)
 
 
-def _breach(law: Law, breach: ContractBroken) -> Broken:
+def _breach(contract: Law, breach: ContractBroken) -> Broken:
     return Broken(
-        "contract", "never raises, hangs, returns NaN, another shape or type, nor writes to arguments", law.formula,
-        "the contract", breach.what, breach.got, breach.should, calls=(breach.call,),
+        contract.name, contract.says, contract.formula, contract.source, breach.what, breach.got, breach.should,
+        calls=(breach.call,),
     )  # fmt: skip
 
 
-def _hung(contract: Law, x: Case | None) -> Broken:
+def hung(contract: Law, x: Case | None) -> Broken:
     return Broken(
         "contract", contract.says, contract.formula, contract.source, "it hung",
         f"nothing within {TIME_LIMIT:g} s", "a result", calls=(Call(x, None),) if x else (),

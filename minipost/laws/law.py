@@ -140,6 +140,7 @@ class Law:
     claims: Callable[..., Iterator[Claim]]
     draws: Literal["plain", "wide"] = "plain"
     extra: Mapping[str, Any] = field(default_factory=dict)
+    once: bool = False  # whether one example says it all
 
     def __str__(self) -> str:
         return f"{self.target} {self.name}"
@@ -149,12 +150,13 @@ LAWS: list[Law] = []  # in the order of the files of laws
 
 
 def law(
-    name: str, targets: str, says: str, formula: str, source: str = "", **extra: Any
+    name: str, targets: str, says: str, formula: str, source: str = "", once: bool = False, **extra: Any
 ) -> Callable[[Callable[..., Iterator[Claim]]], Callable[..., Iterator[Claim]]]:
-    """Collect a law `name` of each of the `targets` (separated by blanks)."""
+    """Collect a law `name` of each of the `targets` (separated by blanks). Without a `source` it is the target's."""
 
     def collect(claims: Callable[..., Iterator[Claim]]) -> Callable[..., Iterator[Claim]]:
-        LAWS.extend(Law(name, target, says, formula, source, claims, extra=extra) for target in targets.split())
+        for target in targets.split():
+            LAWS.append(Law(name, target, says, formula, source, claims, extra=extra, once=once))
         return claims
 
     return collect

@@ -43,9 +43,14 @@ def axis(draw: Draw, full: int, least: int = 1) -> Axis:
     return Axis(full, tuple(sorted(kept + more)))
 
 
-def rows(draw: Draw) -> Axis:
-    """B of 1 to 3."""
+def batch(draw: Draw) -> Axis:
+    """B of 1 to 3, for vectors."""
     return axis(draw, 3)
+
+
+def rows(draw: Draw) -> Axis:
+    """B of 1 to 2, for tables."""
+    return axis(draw, 2)
 
 
 def tokens(draw: Draw, least: int = 1) -> Axis:
@@ -143,8 +148,8 @@ units = numbers(0.0, 1.0, often=[1.0, 0.0, 0.5])
 @st.composite
 def labelled(draw: Draw, wide: bool) -> Case:
     """sft.cross_entropy; at least one label counts."""
-    B, T, V = rows(draw), tokens(draw), axis(draw, 4, least=2)
-    mask, labels = bits(draw, B, T, some=True), block(draw, st.integers(0, 3), B, T) % len(V)
+    B, T, V = rows(draw), tokens(draw), axis(draw, 3, least=2)
+    mask, labels = bits(draw, B, T, some=True), block(draw, st.integers(0, 2), B, T) % len(V)
     given = {"logits": reals(draw, B, T, V, far=FAR if wide else ()), "labels": labels, "mask": mask}
     return dressed(draw, wide, "mask", **given, **optional(draw, wide, reduction=st.sampled_from(["token", "sequence"])))
 
@@ -152,8 +157,8 @@ def labelled(draw: Draw, wide: bool) -> Case:
 @st.composite
 def texts(draw: Draw, wide: bool) -> Case:
     """sequence_logps; the first token is no response token, some rows have none."""
-    B, T, V = rows(draw), tokens(draw, least=2), axis(draw, 4, least=2)
-    mask, ids = run_rows(draw, B, T), block(draw, st.integers(0, 3), B, T) % len(V)
+    B, T, V = rows(draw), tokens(draw, least=2), axis(draw, 3, least=2)
+    mask, ids = run_rows(draw, B, T), block(draw, st.integers(0, 2), B, T) % len(V)
     mask[:, 0] = 0
     logits = reals(draw, B, T, V, far=FAR if wide else ())
     return dressed(draw, wide, "response_mask", logits=logits, tokens=ids, response_mask=mask)
@@ -163,7 +168,7 @@ def texts(draw: Draw, wide: bool) -> Case:
 @st.composite
 def scored_pairs(draw: Draw, wide: bool) -> Case:
     """reward.bradley_terry; the margin is one number or one for each pair."""
-    B, far = rows(draw), FAR if wide else ()
+    B, far = batch(draw), FAR if wide else ()
     margin = draw(numbers(0, 2))
     if draw(st.booleans()):
         margin = reals(draw, B, low=0, high=2)
@@ -238,7 +243,7 @@ def value_updates(draw: Draw, wide: bool) -> Case:
 @st.composite
 def preferences(draw: Draw, wide: bool, smoothing: float | None = None, needed: bool = False) -> Case:
     """Four log-probabilities [B] and beta; with `smoothing`, flip rates up to it."""
-    B = rows(draw)
+    B = batch(draw)
     names = ("policy_chosen", "policy_rejected", "ref_chosen", "ref_rejected")
     given = {name: logps(draw, B, far=wide) for name in names} | {"beta": draw(betas)}
     if smoothing is not None:
@@ -250,7 +255,7 @@ def preferences(draw: Draw, wide: bool, smoothing: float | None = None, needed: 
 @st.composite
 def mean_logps(draw: Draw, wide: bool, near_zero: float, **scalars: st.SearchStrategy[float]) -> Case:
     """dpo.simpo and dpo.orpo: mean log-probabilities < 0, wide ones as close to it as `near_zero`."""
-    B, far = rows(draw), (-1.0, near_zero, -0.5, -30.0, -250.0) if wide else ()
+    B, far = batch(draw), (-1.0, near_zero, -0.5, -30.0, -250.0) if wide else ()
     given: dict[str, Any] = {
         name: reals(draw, B, low=-5, high=-0.001, far=far) for name in ("chosen_mean_logp", "rejected_mean_logp")
     }
@@ -260,7 +265,7 @@ def mean_logps(draw: Draw, wide: bool, near_zero: float, **scalars: st.SearchStr
 @st.composite
 def thumbs(draw: Draw, wide: bool) -> Case:
     """dpo.kto; batches of one class happen."""
-    B = rows(draw)
+    B = batch(draw)
     given = {
         "policy": logps(draw, B, far=wide),
         "ref": logps(draw, B, far=wide),
