@@ -26,6 +26,7 @@ COMMANDS = {  # name: (module:function, what it does)
     "ppo": ("minipost.stages.ppo:command", "raise the reward by reinforcement learning, near the SFT model"),
     "dpo": ("minipost.stages.dpo:command", "learn from comparisons directly, without a reward model"),
     "chat": ("minipost.chat:command", "talk with a trained model"),
+    "laws": ("minipost.laws.command:command", "hold a loss, ours or yours, to the laws of its maths"),
     "eval": ("minipost.evaluate:command", "measure a trained model"),
 }
 

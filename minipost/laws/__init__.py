@@ -14,6 +14,13 @@ In pytest each law becomes a test:
         law.check(my_dpo_loss)
 """
 
+from importlib.util import find_spec
+
+from minipost.errors import UserError
+
+if find_spec("hypothesis") is None:
+    raise UserError("The laws draw their examples with Hypothesis, which is not installed: pip install hypothesis.")
+
 from minipost.laws import best_of_n, dpo, kl, ppo, reward, rl, sft
 from minipost.laws.judge import judge, laws_for
 from minipost.laws.targets import TARGETS

@@ -11,7 +11,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class Candidate:
     """`function` seen through its framework: `f(x)` gives outputs, `f.gradient(x)` gradients.
 
     `framework` None reads it from the annotations, NumPy if there are none. `calls` keeps what happened since it was
-    last cleared. `watch` is told of every call before it begins.
+    last cleared. `watch(case)` is entered for the time of each call.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Candidate:
         target: Target,
         function: Callable[..., Any],
         framework: str | None = None,
-        watch: Callable[[Case], None] | None = None,
+        watch: Callable[[Case], AbstractContextManager[None]] | None = None,
     ) -> None:
         self.target, self.function, self.watch = target, function, watch
         self.binding = bind(function, target.arguments, target.optional)
@@ -147,10 +147,9 @@ class Candidate:
         return self.framework.array(_copied(value))
 
     def _called(self, call: Call, arguments: Mapping[str, Any]) -> Any:
-        if self.watch is not None:
-            self.watch(call.case)
+        watched = self.watch(call.case) if self.watch is not None else nullcontext()
         try:
-            with _limited(TIME_LIMIT):
+            with watched, _limited(TIME_LIMIT):
                 return self.binding.call(self.function, arguments)
         except (Exception, SystemExit, GeneratorExit) as error:
             should = "a result: these arguments are within the contract"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from minipost.laws.targets import TARGETS, Target
 from minipost.laws.universal import universal
 
 MAX_EXAMPLES = 100
-SHRINKING = 1500  # how many examples shrinking may cost in all, shared by the broken laws of a target
+SHRINKING = 800  # how many examples shrinking may cost in all, shared by the broken laws of a target
 
 
 class _Broken(Exception):  # noqa: N818
@@ -44,9 +44,9 @@ def target_of(name: str) -> Target:
 
 
 def laws_of(target: Target) -> tuple[Law, ...]:
-    """All laws of a target: the most specific first."""
-    named = (replace(law, source=law.source or target.source) for law in LAWS if law.target == target.name)
-    return (*named, *universal(target))
+    """All laws of a target: the most specific first, by number."""
+    named = [replace(law, source=law.source or target.source) for law in LAWS if law.target == target.name]
+    return (*sorted(named, key=lambda law: int(law.name[1:])), *universal(target))
 
 
 def judge(
@@ -55,17 +55,18 @@ def judge(
     framework: str | None = None,
     max_examples: int = MAX_EXAMPLES,
     seed: int = 0,
-    watch: Callable[[str, Case], None] | None = None,
+    watch: Callable[[str, Case], AbstractContextManager[None]] | None = None,
+    label: str | None = None,
 ) -> Verdict:
     """Hold `candidate` to all laws of `target`, such as "dpo.sigmoid".
 
-    `framework` is "numpy", "tensor", "torch" or "jax"; None reads it from the annotations. `watch(law, case)` is told
-    before each call. Raises `LawError` for an unknown target or framework.
+    `framework` is "numpy", "tensor", "torch" or "jax"; None reads it from the annotations. `watch(law, case)` is entered
+    for the time of each call; `label` is what reports call the candidate. Raises `LawError` for an unknown target or framework.
     """
     found = target_of(target)
     laws, at_hand = laws_of(found), ["contract"]
     subject = Candidate(found, candidate, framework, None if watch is None else lambda x: watch(at_hand[0], x))
-    name = f"{getattr(candidate, '__module__', '')}.{getattr(candidate, '__qualname__', repr(candidate))}"
+    name = label or f"{getattr(candidate, '__module__', '')}.{getattr(candidate, '__qualname__', repr(candidate))}"
     verdict = Verdict(target, name, subject.framework.name, [], [], {}, laws, max_examples, seed)
     trial = Trial(subject, laws, max_examples, seed, at_hand)
     try:
@@ -74,6 +75,7 @@ def judge(
         trial.shrink()
     except Hung:
         trial.broken["contract"] = hung(laws[-1], trial.drawn)
+        trial.swept.discard(at_hand[0])
     for law in laws:
         if law.name in trial.broken:
             verdict.broken.append(trial.broken[law.name])
@@ -250,8 +252,10 @@ def _breach(contract: Law, breach: ContractBroken) -> Broken:
     )  # fmt: skip
 
 
-def hung(contract: Law, x: Case | None) -> Broken:
+def hung(contract: Law, x: Case | None, what: str = "") -> Broken:
+    """The breach of a call that never came back: it hung, or did `what`."""
     return Broken(
-        "contract", contract.says, contract.formula, contract.source, "it hung",
-        f"nothing within {TIME_LIMIT:g} s", "a result", calls=(Call(x, None),) if x else (),
+        contract.name, contract.says, contract.formula, contract.source, what or "it hung",
+        "nothing came back" if what else f"nothing came back within {TIME_LIMIT:g} s", "a result",
+        calls=(Call(x, None),) if x else (),
     )  # fmt: skip

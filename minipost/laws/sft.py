@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from hypothesis import strategies as st
 
-from minipost.laws import oracles
 from minipost.laws.candidate import Candidate
 from minipost.laws.law import Array, Case, Claim, at_most, equal, law, slope
 from minipost.laws.strategies import numbers
@@ -51,11 +51,9 @@ def shifted(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
     yield equal("value with shifted logits", f(x.but(logits=x.logits + by)), f(x))
 
 
-@law("P3", BOTH, "uniform logits give log V for each token", "L(0) = log V; log p(y) = -|y| log V")
+@law("P3", LOSS, "uniform logits give log V", "L(0) = log V")
 def uniform(f: Candidate, x: Case) -> Iterator[Claim]:
-    nats = np.log(x.logits.shape[-1])
-    y = x.but(logits=np.zeros_like(x.logits))
-    yield equal("value at uniform logits", f(y), nats if "mask" in x.given else -nats * x.response_mask.sum(axis=1))
+    yield equal("loss at uniform logits", f(x.but(logits=np.zeros_like(x.logits))), np.log(x.logits.shape[-1]))
 
 
 @law(
@@ -121,19 +119,18 @@ def nothing_counted(f: Candidate, x: Case) -> Iterator[Claim]:
     yield equal("sequence mean with empty rows", f(longer), f(x))
 
 
-@law("P10", BOTH, "finite at logits of +-1e4", "|f| < inf, and equal to the formula")
+@law("P10", BOTH, "finite at logits of +-1e4", "|f| < inf")
 def extreme_logits(f: Candidate, x: Case) -> Iterator[Claim]:
     x = x.but(logits=np.where(x.logits > 0, 1e4, -1e4))
-    yield equal("value at logits of +-1e4", f(x), f.target.oracle(x))
+    yield at_most("size of the value", np.abs(f(x)), 2e4 * x.logits.shape[1])
 
 
 @law(
     "P59", LOGPS, "a response's log-probability is the sum over its tokens, not their average: so shared parts cancel",
-    "log p(a b) = log p(a) + log p(b | a)", cut=numbers(0.001, 0.004),
+    "log p(a b) = log p(a) + log p(b | a)", cut=st.integers(1, 3),
 )  # fmt: skip
-def sums_over_tokens(f: Candidate, x: Case, cut: float) -> Iterator[Claim]:
-    later = np.arange(x.response_mask.shape[1]) >= round(1000 * cut)
-    first, second = (x.but(response_mask=x.response_mask * part) for part in (~later, later))
-    yield equal("log p(a) + log p(b | a)", f(first) + f(second), f(x))
-    yield at_most("a log-probability", f(x), 0.0)
-    yield equal("log p at uniform logits", f(x.but(logits=0 * x.logits)), oracles.sequence_logps(x.but(logits=0 * x.logits)))
+def sums_over_tokens(f: Candidate, x: Case, cut: int) -> Iterator[Claim]:
+    later = np.arange(x.response_mask.shape[1]) >= cut
+    whole, first, second = (f(x.but(response_mask=x.response_mask * part)) for part in (1, ~later, later))
+    yield equal("log p(a) + log p(b | a)", first + second, whole)
+    yield at_most("a log-probability", whole, 0.0)
