@@ -1,8 +1,8 @@
 """How arrays go into an implementation and come back: NumPy, this project's Tensor, PyTorch, JAX.
 
-Four small classes of one shape. `array` makes an argument, `leaf` one that is to receive a gradient, `value` reads a
-result, `gradients` differentiates the sum of all outputs with the framework's own differentiation; NumPy has none, so
-there central differences in float64 stand in. PyTorch and JAX are imported when they are asked for.
+Four small classes of one shape. `array` makes an argument, `value` reads a result, `gradients` differentiates the sum
+of all outputs with the framework's own differentiation; NumPy has none, so there central differences in float64 stand
+in. PyTorch and JAX are imported when they are asked for.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,34 +26,34 @@ class LawError(UserError):
     """What keeps the laws from being judged: a missing package, an unknown target, a file without the function."""
 
 
-class Framework(Protocol):
-    """What the judge needs of a framework."""
+class Framework:
+    """What the judge needs of a framework; as it stands here, arrays are NumPy's and nothing is differentiable."""
 
     name: ClassVar[str]
 
-    def array(self, x: Array) -> Any: ...
-    def leaf(self, x: Array) -> Any: ...
-    def value(self, out: Any) -> Array: ...
-    def gradients(self, run: Run, at: Mapping[str, Array]) -> dict[str, Array]: ...
-    def session(self) -> AbstractContextManager[Any]: ...
-
-
-class NumPy:
-    """Plain arrays; what has no axis and is no sample, such as KTO's z, comes as a number."""
-
-    name = "numpy"
-
     def array(self, x: Array) -> Any:
+        """An argument that is data."""
         return x
 
-    leaf = array
-
     def value(self, out: Any) -> Array:
+        """A result, or an argument, as a NumPy array of its own width."""
         return np.asarray(out)
 
     def gradients(self, run: Run, at: Mapping[str, Array]) -> dict[str, Array]:
-        """Central differences, one coordinate at a time."""
+        """The gradients of the sum of all outputs of `run`, one for each leaf in `at`."""
+        raise NotImplementedError
 
+    def session(self) -> AbstractContextManager[Any]:
+        """Entered around everything that the implementation does."""
+        return nullcontext()
+
+
+class NumPy(Framework):
+    """Plain arrays; for gradients, central differences, one coordinate at a time."""
+
+    name = "numpy"
+
+    def gradients(self, run: Run, at: Mapping[str, Array]) -> dict[str, Array]:
         def total(**moved: Array) -> float:
             return float(np.sum(np.asarray(run({**at, **moved}), np.float64)))
 
@@ -70,20 +70,11 @@ class NumPy:
             found[name] = gradient
         return found
 
-    def session(self) -> AbstractContextManager[Any]:
-        return nullcontext()
 
-
-class OwnTensor:
+class OwnTensor(Framework):
     """minipost.autograd: a Tensor carries gradient, an ndarray is a constant."""
 
     name = "tensor"
-
-    def array(self, x: Array) -> Any:
-        return x
-
-    def leaf(self, x: Array) -> Any:
-        return Tensor(x)
 
     def value(self, out: Any) -> Array:
         return np.asarray(out.data if isinstance(out, Tensor) else out)
@@ -95,11 +86,8 @@ class OwnTensor:
             out.backward(np.ones_like(out.data))
         return {name: np.zeros(t.shape) if t.grad is None else t.grad for name, t in leaves.items()}
 
-    def session(self) -> AbstractContextManager[Any]:
-        return nullcontext()
 
-
-class Torch:
+class Torch(Framework):
     """PyTorch on the CPU."""
 
     name = "torch"
@@ -111,14 +99,11 @@ class Torch:
     def array(self, x: Array) -> Any:
         return self.torch.from_numpy(x)
 
-    def leaf(self, x: Array) -> Any:
-        return self.torch.from_numpy(x).requires_grad_()
-
     def value(self, out: Any) -> Array:
         return np.asarray(out.detach().cpu().numpy() if isinstance(out, self.torch.Tensor) else out)
 
     def gradients(self, run: Run, at: Mapping[str, Array]) -> dict[str, Array]:
-        leaves = {name: self.leaf(x) for name, x in at.items()}
+        leaves = {name: self.array(x).requires_grad_() for name, x in at.items()}
         out = run(leaves)
         if not (isinstance(out, self.torch.Tensor) and out.requires_grad):
             return {name: np.zeros(np.shape(x)) for name, x in at.items()}
@@ -128,11 +113,8 @@ class Torch:
             for name, g in zip(leaves, found, strict=True)
         }
 
-    def session(self) -> AbstractContextManager[Any]:
-        return nullcontext()
 
-
-class Jax:
+class Jax(Framework):
     """JAX, with 64-bit numbers switched on while it is judged."""
 
     name = "jax"
@@ -143,11 +125,6 @@ class Jax:
 
     def array(self, x: Array) -> Any:
         return self.jnp.asarray(x)
-
-    leaf = array
-
-    def value(self, out: Any) -> Array:
-        return np.asarray(out)
 
     def gradients(self, run: Run, at: Mapping[str, Array]) -> dict[str, Array]:
         gradients = self.jax.grad(lambda leaves: self.jnp.sum(self.jnp.asarray(run(leaves))))

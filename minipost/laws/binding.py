@@ -86,9 +86,7 @@ def annotated(function: Callable[..., Any]) -> dict[str, str]:
     """parameter -> framework, for the parameters (and "return") whose annotation names one."""
     plain = inspect.unwrap(function)
     plain = getattr(plain, "func", plain)  # of a functools.partial
-    annotations = getattr(plain, "__annotations__", None) or getattr(
-        getattr(type(plain), "__call__", None), "__annotations__", {}
-    )
+    annotations = getattr(plain, "__annotations__", None) or getattr(type(plain).__call__, "__annotations__", {})
     module = sys.modules.get(getattr(plain, "__module__", "") or "")
     names = {**vars(module)} if module else {}
     names |= getattr(plain, "__globals__", {})

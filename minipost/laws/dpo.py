@@ -1,4 +1,4 @@
-"""The laws of DPO and its family. h is the margin: how much more than the reference the policy prefers the chosen one."""
+"""The laws of DPO and its family. h is how much more the policy prefers the chosen response than the reference does."""
 
 from __future__ import annotations
 

@@ -60,8 +60,9 @@ def judge(
 ) -> Verdict:
     """Hold `candidate` to all laws of `target`, such as "dpo.sigmoid".
 
-    `framework` is "numpy", "tensor", "torch" or "jax"; None reads it from the annotations. `watch(law, case)` is entered
-    for the time of each call; `label` is what reports call the candidate. Raises `LawError` for an unknown target or framework.
+    `framework` is "numpy", "tensor", "torch" or "jax"; None reads it from the annotations. `label` is what reports call
+    the candidate; `watch(law, case)` is entered for the time of each call. Raises `LawError` for an unknown target or
+    framework.
     """
     found = target_of(target)
     laws, at_hand = laws_of(found), ["contract"]

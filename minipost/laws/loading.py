@@ -1,4 +1,4 @@
-"""From `my_losses.py:dpo_loss`, or `package.module:function`, to the function: the user's own file, imported as theirs."""
+"""From `my_losses.py:dpo_loss`, or `package.module:function`, to the function: the user's own code, imported."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def runs(mask: Any) -> list[list[int]]:
     return [[int(t) for t in np.flatnonzero(row)] for row in np.asarray(mask) != 0]
 
 
-# ----------------------------------------------------------------------------------------------------------- SFT, P1-P10
+# ---------------------------------------------------------------------------------------------------------- SFT, P1-P10
 def token_weights(x: Case) -> Floats:
     """The share of each token in the loss [B, T]: 1 / count, or 1 / (own row's count) / (rows that count)."""
     weights, rows = np.zeros(np.shape(x.mask)), runs(x.mask)
@@ -188,7 +188,7 @@ def d_value_loss(x: Case) -> Gradients:
     return {"values": gradient}
 
 
-# ----------------------------------------------------------------------------------------------------- DPO and its family
+# --------------------------------------------------------------------------------------------------- DPO and its family
 def h(x: Case) -> Floats:
     """The margin [B]: how much further the policy moved the chosen response than the rejected one."""
     return np.asarray((x.policy_chosen - x.ref_chosen) - (x.policy_rejected - x.ref_rejected))

@@ -9,8 +9,8 @@ import numpy as np
 
 from minipost.laws import oracles
 from minipost.laws.candidate import Candidate
-from minipost.laws.law import Array, Case, Claim, at_least, at_most, equal, law, slope
-from minipost.laws.strategies import GARBAGE, numbers, units
+from minipost.laws.law import Array, Case, Claim, at_least, equal, law, slope
+from minipost.laws.strategies import GARBAGE, numbers
 
 REWARDS, GAE, WHITEN = "ppo.token_rewards", "ppo.gae", "ppo.whiten"
 POLICY, VALUE = "ppo.policy_loss", "ppo.value_loss"
@@ -80,7 +80,7 @@ def along_rows(x: Case) -> Iterator[tuple[int, list[int]]]:
     return ((b, row) for b, row in enumerate(oracles.runs(x.mask)) if row)
 
 
-@law("P27", GAE, "lambda = 1 is the Monte-Carlo return less the value", "A_t = sum_k gamma^k r_(t+k) - V_t at lambda = 1")
+@law("P27", GAE, "lambda = 1 is the Monte-Carlo return less the value", "lambda = 1: A_t = sum_k gamma^k r_(t+k) - V_t")
 def monte_carlo(f: Candidate, x: Case) -> Iterator[Claim]:
     x = x.but(lam=1.0)
     A, _ = f(x)
@@ -107,8 +107,8 @@ def sum_of_errors(f: Candidate, x: Case) -> Iterator[Claim]:
     for b, row in along_rows(x):
         yield equal("R", R[b, row], A[b, row] + x.values[b, row])
         delta = x.rewards[b, row] + x.gamma * np.append(x.values[b, row[1:]], 0.0) - x.values[b, row]
-        weights = np.array([[(x.gamma * x.lam) ** max(j - i, 0) * (j >= i) for j in range(len(row))] for i in range(len(row))])
-        yield equal("A_t", A[b, row], weights @ delta)
+        expected = [sum((x.gamma * x.lam) ** k * d for k, d in enumerate(delta[i:])) for i in range(len(row))]
+        yield equal("A_t", A[b, row], expected)
 
 
 @law("P30", GAE, "linear in rewards and values", "A(r + c r', V + c V') = A(r, V) + c A(r', V')", c=numbers(-3, 3))
@@ -120,7 +120,7 @@ def linear(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
 
 
 @law(
-    "P31", GAE, "a score at the end alone decays backwards by lambda", "V = 0, gamma = 1: A_t = s lambda^(T-1-t)",
+    "P31", GAE, "a score at the end alone decays backwards by lambda", "A_t = s lambda^(T-1-t) if V = 0, gamma = 1",
     s=numbers(-3, 3, often=[1.0]),
 )  # fmt: skip
 def decays(f: Candidate, x: Case, s: float) -> Iterator[Claim]:
@@ -145,7 +145,7 @@ def shifted_values(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
         yield equal("A_t(V + c) - A_t(V)", shifted[b, row] - plain[b, row], -fall)
 
 
-@law("P34", GAE, "perfect values leave no advantage", "V_t = sum_k gamma^k r_(t+k): A = 0")
+@law("P34", GAE, "perfect values leave no advantage", "A = 0 if V_t = sum_k gamma^k r_(t+k)")
 def perfect_values(f: Candidate, x: Case) -> Iterator[Claim]:
     values = np.zeros(x.mask.shape)
     for b, row in along_rows(x):
@@ -213,7 +213,7 @@ def scales(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
         yield slope("dL(c A)/dlog pi", f.gradient(larger)["logp"], c * f.gradient(x)["logp"])
 
 
-@law("P40", POLICY, "with a wide clip it is the importance-weighted gradient", "dL/dlog pi = -A rho m / sum m at eps = 0.99")
+@law("P40", POLICY, "with a wide clip, the importance-weighted gradient", "eps = 0.99: dL/dlog pi = -A rho m / sum m")
 def wide_clip(f: Candidate, x: Case) -> Iterator[Claim]:
     x = x.but(clip=0.99, logp=x.old_logp + (x.logp - x.old_logp) * 0.6)
     expected = -x.advantages * ratios(x) * x.mask / max(x.mask.sum(), 1)

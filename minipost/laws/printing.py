@@ -104,9 +104,10 @@ def _nested(array: Any, judged: Any) -> str:
 
 
 def _number(x: Any) -> str:
-    if isinstance(x, float | np.floating):
-        return f"{float(x):.10g}" if not float(x).is_integer() or abs(x) >= 1e15 else f"{float(x):.1f}"
-    return str(x)
+    if not isinstance(x, float | np.floating):
+        return str(x)
+    number = float(x)
+    return f"{number:.1f}" if number.is_integer() and abs(number) < 1e15 else f"{number:.10g}"
 
 
 # ----------------------------------------------------------------------------------------------------------------- JSON

@@ -151,7 +151,8 @@ def labelled(draw: Draw, wide: bool) -> Case:
     B, T, V = rows(draw), tokens(draw), axis(draw, 3, least=2)
     mask, labels = bits(draw, B, T, some=True), block(draw, st.integers(0, 2), B, T) % len(V)
     given = {"logits": reals(draw, B, T, V, far=FAR if wide else ()), "labels": labels, "mask": mask}
-    return dressed(draw, wide, "mask", **given, **optional(draw, wide, reduction=st.sampled_from(["token", "sequence"])))
+    reductions = st.sampled_from(["token", "sequence"])
+    return dressed(draw, wide, "mask", **given, **optional(draw, wide, reduction=reductions))
 
 
 @st.composite
@@ -253,7 +254,7 @@ def preferences(draw: Draw, wide: bool, smoothing: float | None = None, needed: 
 
 
 @st.composite
-def mean_logps(draw: Draw, wide: bool, near_zero: float, **scalars: st.SearchStrategy[float]) -> Case:
+def mean_logps(draw: Draw, /, wide: bool, near_zero: float, **scalars: st.SearchStrategy[float]) -> Case:
     """dpo.simpo and dpo.orpo: mean log-probabilities < 0, wide ones as close to it as `near_zero`."""
     B, far = batch(draw), (-1.0, near_zero, -0.5, -30.0, -250.0) if wide else ()
     given: dict[str, Any] = {

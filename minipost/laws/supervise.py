@@ -21,7 +21,7 @@ from typing import Any
 from minipost.laws.adapters import LawError
 from minipost.laws.candidate import TIME_LIMIT
 from minipost.laws.judge import hung, judge, laws_of, target_of
-from minipost.laws.law import Call, Case, Verdict
+from minipost.laws.law import Case, Verdict
 from minipost.laws.loading import load_function
 from minipost.laws.printing import as_json, verdict_lines
 

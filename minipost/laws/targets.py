@@ -142,7 +142,8 @@ ALL = [
         oracles.gae, strategies.episodes, _shaped("mask", 2), judged="mask",
     ),
     Target(
-        "ppo.whiten", "(x[B,T], mask[B,T], shift_mean=True) -> [B,T]", "(x - mean) / std over counted elements [+ mean]",
+        "ppo.whiten", "(x[B,T], mask[B,T], shift_mean=True) -> [B,T]",
+        "(x - mean) / std over counted elements [+ mean]",
         "Ziegler et al. 2019, the released code", "minipost.estimators:whiten",
         oracles.whiten, strategies.to_whiten, _shaped("mask"), judged="mask",
     ),

@@ -72,7 +72,7 @@ def prompts_unsupervised(logit_gradient: Callable[[Text], Array], text: Text) ->
     g = np.asarray(logit_gradient(text))
     predicts = np.zeros(len(g), bool)
     predicts[len(text[0]) - 1 : len(text[0]) + len(text[1]) - 1] = True
-    received = g.any(axis=-1)
+    received = np.any(g, axis=-1).reshape(len(g))
     for t in np.flatnonzero(received != predicts):
         what = "predicts a prompt token or nothing, and receives gradient" if received[t] else "receives no gradient"
         raise AssertionError(f"P47, the response alone is learned: the logits at position {t} {what}")

@@ -1,4 +1,4 @@
-"""The judge itself: its formulas against differences, what it calls and how, what it says, and that it leaves no trace."""
+"""The judge itself: its formulas, how it calls, what it finds and says, and that it leaves no trace."""
 
 from __future__ import annotations
 
@@ -195,9 +195,7 @@ def test_gradients_are_judged_by_the_framework_itself() -> None:
     def detached(logp: Tensor, ref_logp: Any) -> Any:
         return Tensor(np.array(getattr(logp, "data", logp) - ref_logp))
 
-    assert names_of("kl.k1", detached, framework="tensor") == ["P52", "gradient"] or names_of(
-        "kl.k1", detached, framework="tensor"
-    ) == ["gradient"]
+    assert names_of("kl.k1", detached, framework="tensor") == ["gradient"]
 
 
 # ------------------------------------------------------------------------------------------------------ counterexamples
@@ -240,7 +238,8 @@ def test_json_has_no_numbers_that_json_lacks() -> None:
 
 
 def test_numbers_are_shown_short() -> None:
-    assert show(np.array([[1.0, np.nan], [0.1, 2e20]]), np.array([[True, False], [True, True]])) == "[[1.0, .], [0.1, 2e+20]]"
+    table, judged = np.array([[1.0, np.nan], [0.1, 2e20]]), np.array([[True, False], [True, True]])
+    assert show(table, judged) == "[[1.0, .], [0.1, 2e+20]]"
     assert show(np.arange(20.0, dtype=np.float32)) == "[0.0, 1.0, 2.0, ..., 18.0, 19.0] (20 of them)  (float32)"
     assert show(np.zeros((2, 2))[:, 0]) == "[0.0, 0.0]  (not contiguous)"
 
@@ -249,8 +248,8 @@ def test_numbers_are_shown_short() -> None:
 def test_laws_are_pytest_parameters(law: Any, request: pytest.FixtureRequest) -> None:
     assert request.node.name == f"test_laws_are_pytest_parameters[{law.law.name}]"
     law.check(k1, max_examples=10)
-    with pytest.raises(AssertionError, match="kl.k1 breaks"):
-        law.check(lambda logp, ref_logp: ref_logp - 2 * logp + 1, max_examples=10)
+    with pytest.raises(AssertionError, match=r"kl\.k1 breaks contract"):
+        law.check(raises, max_examples=10)
 
 
 @given(st.sampled_from(sorted(TARGETS)), st.booleans(), st.data())

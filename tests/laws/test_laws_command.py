@@ -13,7 +13,7 @@ from minipost.laws import TARGETS
 from minipost.laws.command import listing
 
 FEW = ["--max-examples", "8"]
-GOOD = "def kl_k1(logp, ref_logp):\n    print('noise')\n    return logp - ref_logp\n"
+GOOD = "def kl_k1(logp, ref_logp):\n    print('chatter')\n    return logp - ref_logp\n"
 BAD = "def kl_k1(logp, ref_logp):\n    return ref_logp - logp\n"
 DEADLY = "import os\n\ndef kl_k1(logp, ref_logp):\n    os._exit(7)\n"
 
@@ -45,7 +45,7 @@ def test_a_file_is_judged_and_left_alone(here: Path, capsys: pytest.CaptureFixtu
     (here / "mine.py").write_text(GOOD)
     assert main(["laws", "kl.k1", "mine.py:kl_k1", *FEW]) == 0
     said = capsys.readouterr().out
-    assert "BROKEN" not in said and "noise" not in said and "  ok      P51" in said
+    assert "BROKEN" not in said and "chatter" not in said and "  ok      P51" in said
     assert [p.name for p in here.iterdir()] == ["mine.py"]
 
 
