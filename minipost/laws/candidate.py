@@ -102,9 +102,9 @@ class Candidate:
 
     def attempt(self, x: Case) -> Array | None:
         """The one output of a call that is allowed to raise: None if it does."""
-        converted = {name: self._argument(name, value) for name, value in self._given(x).items()}
         try:
             with self._careful():
+                converted = {name: self._argument(name, value) for name, value in self._given(x).items()}
                 returned = self.framework.value(self._called(Call(x, None), converted))
         except ContractBroken as broken:
             self.calls.append(Call(x, broken.got))
@@ -116,9 +116,9 @@ class Candidate:
     def outputs(self, x: Case) -> tuple[Array, ...]:
         """The outputs as they came, after all checks but that for NaN."""
         given = self._given(x)
-        converted = {name: self._argument(name, value) for name, value in given.items()}
         call = Call(x, None)
         with self._careful():
+            converted = {name: self._argument(name, value) for name, value in given.items()}
             returned = self._called(call, converted)
         outputs = self._read(returned, call)
         done = Call(x, outputs if len(outputs) > 1 else outputs[0])
@@ -201,10 +201,10 @@ def _limited(seconds: float) -> Iterator[None]:
 
 
 def _copied(x: Any) -> Any:
-    """A copy that lies in memory as `x` does: side by side, or with gaps."""
-    if np.ndim(x) and not x.flags.c_contiguous:
+    """A copy that lies in memory as `x` does: row by row, column by column, or with gaps."""
+    if np.ndim(x) and not (x.flags.c_contiguous or x.flags.f_contiguous):
         return np.stack([x, x], axis=-1)[..., 0]
-    return np.array(x)
+    return np.array(x, order="K")
 
 
 def _same(a: Array, b: Array) -> bool:
