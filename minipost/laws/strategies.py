@@ -37,8 +37,8 @@ class Axis:
 
 
 def axis(draw: Draw, full: int, least: int = 1) -> Axis:
-    """Each place is kept or not, but at least `least` of them."""
-    kept = [i for i in range(full) if draw(st.booleans())]
+    """Each place is kept (three times of four) or not, but at least `least` of them."""
+    kept = [i for i in range(full) if draw(st.integers(0, 3))]
     more = [i for i in range(full) if i not in kept][: max(least - len(kept), 0)]
     return Axis(full, tuple(sorted(kept + more)))
 
@@ -106,9 +106,11 @@ def run_rows(draw: Draw, B: Axis, T: Axis) -> Array:
     return ((at >= start) & (at < start + count)).astype(np.int64)
 
 
-def gapped(x: Array) -> Array:
-    """The same array, its elements not side by side in memory."""
-    return np.stack([x, x], axis=-1)[..., 0]
+LAYOUTS: dict[str, Callable[[Array], Array]] = {  # the same array, its elements lying in memory ...
+    "row by row": lambda x: x,
+    "with gaps": lambda x: np.stack([x, x], axis=-1)[..., 0],
+    "column by column": np.asfortranarray,
+}
 
 
 def dressed(draw: Draw, wide: bool, mask: str = "", /, **given: Any) -> Case:
@@ -119,7 +121,7 @@ def dressed(draw: Draw, wide: bool, mask: str = "", /, **given: Any) -> Case:
     if not wide:
         return Case(given)
     dtype = draw(st.sampled_from([np.float64, np.float32]))
-    spoilt, gaps = draw(st.booleans()), draw(st.booleans())
+    spoilt, layout = draw(st.booleans()), LAYOUTS[draw(st.sampled_from(list(LAYOUTS)))]
     hidden = given[mask] == 0 if mask else None
     for name, value in given.items():
         if not isinstance(value, np.ndarray):
@@ -130,7 +132,7 @@ def dressed(draw: Draw, wide: bool, mask: str = "", /, **given: Any) -> Case:
             value = value.astype(dtype)
         elif name == mask:
             value = value.astype(draw(st.sampled_from([np.int64, np.bool_, dtype])))
-        given[name] = gapped(value) if gaps else value
+        given[name] = layout(value) if value.ndim else value
     return Case(given)
 
 
@@ -139,7 +141,7 @@ def optional(draw: Draw, wide: bool, **choices: st.SearchStrategy[Any]) -> dict[
     return {name: draw(choice) for name, choice in choices.items() if not (wide and draw(st.booleans()))}
 
 
-betas = numbers(0.01, 2.0, often=[1.0, 0.1, 0.5])
+betas = numbers(0.01, 3.0, often=[1.0, 0.1, 0.5, 3.0])
 clips = numbers(0.05, 0.6, often=[0.5, 0.2])
 units = numbers(0.0, 1.0, often=[1.0, 0.0, 0.5])
 
@@ -157,9 +159,9 @@ def labelled(draw: Draw, wide: bool) -> Case:
 
 @st.composite
 def texts(draw: Draw, wide: bool) -> Case:
-    """sequence_logps; the first token is no response token, some rows have none."""
+    """sequence_logps; the first token is no response token, some rows have none. Wide masks have holes: a dialogue."""
     B, T, V = rows(draw), tokens(draw, least=2), axis(draw, 3, least=2)
-    mask, ids = run_rows(draw, B, T), block(draw, st.integers(0, 2), B, T) % len(V)
+    mask, ids = (bits if wide else run_rows)(draw, B, T), block(draw, st.integers(0, 2), B, T) % len(V)
     mask[:, 0] = 0
     logits = reals(draw, B, T, V, far=FAR if wide else ())
     return dressed(draw, wide, "response_mask", logits=logits, tokens=ids, response_mask=mask)
@@ -248,7 +250,7 @@ def preferences(draw: Draw, wide: bool, smoothing: float | None = None, needed: 
     names = ("policy_chosen", "policy_rejected", "ref_chosen", "ref_rejected")
     given = {name: logps(draw, B, far=wide) for name in names} | {"beta": draw(betas)}
     if smoothing is not None:
-        rates = numbers(0.0, smoothing, often=[0.0, 0.25])
+        rates = numbers(0.0, smoothing, often=[0.0, 0.25, smoothing])
         given |= optional(draw, wide and not needed, label_smoothing=rates)
     return dressed(draw, wide, **given)
 
@@ -281,9 +283,12 @@ def thumbs(draw: Draw, wide: bool) -> Case:
 # -------------------------------------------------------------------------------------------------- best-of-N, groups
 @st.composite
 def ranked_samples(draw: Draw, wide: bool) -> Case:
-    """best_of_n.estimate; proxies tie often."""
+    """best_of_n.estimate; proxies tie often, and wide ones nearly do."""
     N = axis(draw, 8 if wide else 6)
-    return dressed(draw, wide, proxy=reals(draw, N), gold=reals(draw, N))
+    proxy, gold = reals(draw, N), reals(draw, N)
+    if wide and draw(st.booleans()):
+        proxy += 1e-6 * np.arange(len(N))
+    return dressed(draw, wide, proxy=proxy, gold=gold)
 
 
 def draw_counts(wide: bool) -> st.SearchStrategy[Case]:
@@ -294,9 +299,11 @@ def draw_counts(wide: bool) -> st.SearchStrategy[Case]:
 
 @st.composite
 def groups(draw: Draw, wide: bool) -> Case:
-    """rl.rloo, rl.grpo: at least two a group; some groups have equal rewards. In float32 no group is nearly equal,
-    which only float64 can tell from equal."""
-    rewards = reals(draw, rows(draw), axis(draw, 4, least=2))
+    """rl.rloo, rl.grpo: at least two a group; some groups have equal rewards, wide ones nearly equal ones. In float32
+    no group is nearly equal, which only float64 can tell from equal."""
+    rewards = reals(draw, rows(draw), axis(draw, 5, least=2))
+    if wide and draw(st.booleans()):
+        rewards *= 1e-3
     if draw(st.booleans()):
         rewards[-1] = rewards[-1, 0]
     x = dressed(draw, wide, rewards=rewards)

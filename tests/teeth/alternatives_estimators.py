@@ -59,6 +59,18 @@ def lambda_returns(rewards, values, mask, gamma, lam):
     return [returns - v, returns]
 
 
+@alternative("ppo.gae")
+def arguments_in_another_order(values, rewards, lam, gamma, mask):
+    """The contract's names in an order of its own; rows as slices."""
+    advantages = np.zeros(mask.shape, np.result_type(values, np.float32))
+    for row, v, r, m in zip(advantages, values, rewards, mask, strict=True):
+        carry, ahead = 0.0, 0.0
+        for t in np.flatnonzero(m)[::-1]:
+            carry = float(r[t]) + gamma * ahead - float(v[t]) + gamma * lam * carry
+            row[t], ahead = carry, float(v[t])
+    return advantages, advantages + np.where(mask, values, 0)
+
+
 @alternative("ppo.whiten")
 def two_passes(x, mask, shift_mean=True):
     """The mean of the counted elements, then their deviation; eps inside the root."""
@@ -84,22 +96,18 @@ def masked_array(x, mask, shift_mean=True):
 # ---------------------------------------------------------------------------------------------------- estimates, groups
 @alternative("best_of_n.estimate")
 def log_binomials(proxy, gold):
-    """Weights from the logarithms of factorials; ties are credited by differences of `C(below or equal, n)`."""
+    """Weights from the logarithms of factorials; the best is at most the m-th lowest in `C(m, n)` of the subsets."""
     N = len(proxy)
-    order = np.argsort(-proxy)
-    _, starts, sizes = np.unique(-proxy[order], return_index=True, return_counts=True)
-    means = np.add.reduceat(gold[order].astype(np.float64), starts) / sizes
-    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, N + 1)))])
-    upto = N - starts  # samples at or below each value
+    _, group, sizes = np.unique(proxy, return_inverse=True, return_counts=True)
+    means = np.bincount(group, weights=gold) / sizes
+    upto = np.append(0, np.cumsum(sizes))  # samples with at most each value
+    log_factorial = np.append(0.0, np.cumsum(np.log(np.arange(1, N + 1))))
     out = np.empty(N)
     for n in range(1, N + 1):
-
-        def share(m, n=n):
-            safe = np.maximum(m - n, 0)
-            log_c = log_factorial[m] - log_factorial[safe] - log_factorial[N] + log_factorial[N - n]
-            return np.where(m >= n, np.exp(log_c), 0)
-
-        out[n - 1] = ((share(upto) - share(upto - sizes)) * means).sum()
+        share = np.zeros(N + 1)  # C(m, n) / C(N, n) for m = 0..N
+        log_share = log_factorial[n:] - log_factorial[: N - n + 1] - log_factorial[N] + log_factorial[N - n]
+        share[n:] = np.exp(log_share)
+        out[n - 1] = np.diff(share[upto]) @ means
     return out
 
 

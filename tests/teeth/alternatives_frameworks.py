@@ -86,6 +86,29 @@ def k3_in_torch(logp, ref_logp):
     return torch.expm1(ref_logp - logp) - (ref_logp - logp)
 
 
+@alternative("ppo.token_rewards", framework="torch")
+def scatter_at_the_end(scores, logp, ref_logp, mask, beta):
+    """`scatter_add` at the index of the last counted token."""
+    counted = mask.bool()
+    rewards = -beta * torch.where(counted, logp - ref_logp, torch.zeros_like(logp))
+    last = (counted * torch.arange(1, mask.shape[1] + 1)).argmax(1, keepdim=True)
+    paid = torch.where(counted.any(1), scores, torch.zeros_like(scores))
+    return rewards.scatter_add(1, last, paid[:, None].to(rewards.dtype))
+
+
+@alternative("ppo.gae", framework="torch")
+def last_gae_lam(rewards, values, mask, gamma, lam):
+    """The usual backward loop with `lastgaelam`; padding is filled with zeros first."""
+    values, rewards = (x.masked_fill(mask == 0, 0) for x in (values, rewards))
+    lastgaelam, reversed_advantages = torch.zeros_like(values[:, 0]), []
+    for t in reversed(range(values.size(1))):
+        nextvalues = values[:, t + 1] if t < values.size(1) - 1 else 0.0
+        lastgaelam = rewards[:, t] + gamma * nextvalues - values[:, t] + gamma * lam * lastgaelam
+        reversed_advantages.append(lastgaelam)
+    advantages = torch.stack(reversed_advantages[::-1], dim=1)
+    return advantages, advantages + values
+
+
 @alternative("ppo.whiten", framework="torch")
 def rsqrt_of_the_variance(x, mask, shift_mean=True):
     """`rsqrt(var + 1e-8)` of the counted elements."""
@@ -121,6 +144,16 @@ def the_authors_form(policy_chosen, policy_rejected, ref_chosen, ref_rejected, b
     logits = (policy_chosen - policy_rejected) - (ref_chosen - ref_rejected)
     losses = -F.logsigmoid(beta * logits) * (1 - label_smoothing) - F.logsigmoid(-beta * logits) * label_smoothing
     return losses.mean()
+
+
+@alternative("dpo.sigmoid", framework="torch")
+def with_options_of_its_own(
+    policy_chosen, policy_rejected, ref_chosen, ref_rejected, beta=0.1, label_smoothing=0.0, *, reduction="mean"
+):
+    """Further options with defaults, and a default for beta."""
+    logits = beta * (policy_chosen - ref_chosen - policy_rejected + ref_rejected)
+    targets = torch.full_like(logits, 1 - label_smoothing)
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction=reduction)
 
 
 @alternative("dpo.hinge", framework="torch")
@@ -177,3 +210,10 @@ def where_in_jax(logp, old_logp, advantages, mask, clip=0.2):
 def k3_in_jax(logp, ref_logp):
     """expm1 in JAX."""
     return jnp.expm1(ref_logp - logp) - (ref_logp - logp)
+
+
+@alternative("dpo.orpo", framework="jax")
+def orpo_in_jax(chosen_mean_logp, rejected_mean_logp, lam):
+    """Log-odds with expm1, softplus from `jax.nn`."""
+    odds = [x - jnp.log(-jnp.expm1(x)) for x in (chosen_mean_logp, rejected_mean_logp)]
+    return -chosen_mean_logp.mean() + lam * jax.nn.softplus(odds[1] - odds[0]).mean()

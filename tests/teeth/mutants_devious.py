@@ -92,14 +92,14 @@ def drops_out_pairs(policy_chosen, policy_rejected, ref_chosen, ref_rejected, be
 
 
 # ------------------------------------------------------------------------------------------------ shapes by accident
-@mutant("ppo.token_rewards", "formula")
+@mutant("ppo.token_rewards", "P42")
 def scores_broadcast_over_time(scores, logp, ref_logp, mask, beta):
     """`scores` without a new axis: an error unless B = T or B = 1, then it is laid along time."""
     spread = scores if len(scores) == logp.shape[1] else scores[:, None]
     return -beta * log_ratio(logp, ref_logp, mask) + last_counted(mask) * spread
 
 
-@mutant("reward.bradley_terry", "formula")
+@mutant("reward.bradley_terry", "P19")
 def column_of_margins(chosen, rejected, margin=0.0, center=0.0):
     """Margins [B] become a column and d a matrix [B, B]: every pair is held to every margin."""
     d = chosen - rejected - (margin[:, None] if np.ndim(margin) else margin)
@@ -227,7 +227,7 @@ def odds_of_the_mean(chosen_mean_logp, rejected_mean_logp, lam):
     return -chosen_mean_logp.mean() + lam * softplus(odds[1] - odds[0])
 
 
-@mutant("best_of_n.kl_bound", "P75")
+@mutant("best_of_n.kl_bound", "formula")
 def drops_the_small_term(n):
     """From n = 100 on (n - 1)/n is taken to be 1: by then the bound is too small."""
     return float(np.log(n) - (n - 1) / n) if n < 100 else float(np.log(n) - 1)
@@ -242,7 +242,7 @@ def spread_of_rounded_rewards(rewards):
     return np.where(std < 1e-3, 0, centred / (std + 1e-4))
 
 
-@mutant("rl.rloo", "formula")
+@mutant("rl.rloo", "P80")
 def others_are_the_neighbours(rewards):
     """The baseline is the mean of the two neighbours in the group: for K = 2 and K = 3 that is all the others."""
     at_least_two(rewards)

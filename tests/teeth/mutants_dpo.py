@@ -98,7 +98,7 @@ def logarithm_of_sigmoid(policy_chosen, policy_rejected, ref_chosen, ref_rejecte
         return (loss - label_smoothing * np.log(lose) if label_smoothing else loss).mean()
 
 
-@mutant("dpo.sigmoid", "P62")
+@mutant("dpo.sigmoid", "contract")
 def refuses_one_half(policy_chosen, policy_rejected, ref_chosen, ref_rejected, beta, label_smoothing=0.0):
     """A validation one step too strict: e = 1/2, labels that say nothing, is allowed and is an error here."""
     if not 0 <= label_smoothing < 0.5:

@@ -36,7 +36,11 @@ def takes_the_first_n(proxy, gold):
 def draws_with_replacement(proxy, gold):
     """`(i/N)^n - ((i-1)/N)^n`: the empirical distribution is drawn from with replacement, which is biased."""
     ranked, edges = share_ties(proxy, gold), np.arange(len(gold) + 1) / len(gold)
-    return np.array([np.diff(edges**n) @ ranked for n in range(1, len(gold) + 1)])
+    out, power = np.empty(len(gold)), np.ones(len(gold) + 1)
+    for n in range(len(gold)):
+        power *= edges
+        out[n] = np.diff(power) @ ranked
+    return out
 
 
 @mutant("best_of_n.estimate", "P78")
@@ -57,7 +61,7 @@ def lucky_ties(proxy, gold):
     return weigh(np.asarray(gold, np.float64)[np.lexsort((gold, proxy))])
 
 
-@mutant("best_of_n.estimate", "P74")
+@mutant("best_of_n.estimate", "formula")
 def nearly_equal_is_equal(proxy, gold):
     """Proxies are rounded to four digits before they are compared: close candidates count as ties."""
     return weigh(share_ties(np.round(proxy, 4), gold))

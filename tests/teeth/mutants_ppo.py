@@ -79,7 +79,7 @@ def epsilon_of_another_layer(x, mask, shift_mean=True):
     return whitened(hide(x, mask), mask, shift_mean, mean, np.sqrt(std**2 + 1e-5))
 
 
-@mutant("ppo.whiten", "P35")
+@mutant("ppo.whiten", "contract")
 def negative_variance(x, mask, shift_mean=True):
     """`E x^2 - (E x)^2` cancels, and may be negative for equal elements."""
     x, n = hide(x, mask), max((mask != 0).sum(), 1)
@@ -140,14 +140,14 @@ def clips_upwards_only(logp, old_logp, advantages, mask, clip=0.2):
     return token_mean(np.maximum(-A * rho, -A * np.minimum(rho, 1 + clip)), mask)
 
 
-@mutant("ppo.policy_loss", "P37")
+@mutant("ppo.policy_loss", "formula")
 def clips_the_logarithm(logp, old_logp, advantages, mask, clip=0.2):
     """The log-ratio is clipped at +-eps: the edges are exp(-0.2) and exp(0.2), not 0.8 and 1.2."""
     A, lr = hide(advantages, mask), log_ratio(logp, old_logp, mask)
     return token_mean(np.maximum(-A * np.exp(lr), -A * np.exp(np.clip(lr, -clip, clip))), mask)
 
 
-@mutant("ppo.policy_loss", "P37")
+@mutant("ppo.policy_loss", "formula")
 def reciprocal_lower_edge(logp, old_logp, advantages, mask, clip=0.2):
     """The lower edge is 1/(1 + eps), symmetric in logs."""
     A, rho = hide(advantages, mask), ratio_of(logp, old_logp, mask)
@@ -192,7 +192,7 @@ def mean_over_rows_of_means(logp, old_logp, advantages, mask, clip=0.2):
     return (loss.sum(axis=1) / np.maximum(tokens, 1)).sum() / max((tokens > 0).sum(), 1)
 
 
-@mutant("ppo.policy_loss", "formula", thread="OpenRLHF/OpenRLHF#1240")
+@mutant("ppo.policy_loss", "P47", thread="OpenRLHF/OpenRLHF#1240")
 def ratio_of_garbage(logp, old_logp, advantages, mask, clip=0.2):
     """`loss * mask` after the exponential: 0 * NaN in the padding is NaN in the loss."""
     with np.errstate(all="ignore"):
@@ -276,7 +276,7 @@ def value_mean_over_all_positions(values, old_values, returns, mask, clip=0.2):
     return hide(np.maximum(*squares(values, old_values, returns, mask, clip)), mask).mean() / 2
 
 
-@mutant("ppo.value_loss", "formula")
+@mutant("ppo.value_loss", "P47")
 def value_of_the_padding(values, old_values, returns, mask, clip=0.2):
     """`(V - R)^2 * mask` with NaN in the padding."""
     with np.errstate(invalid="ignore"):

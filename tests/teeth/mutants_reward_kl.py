@@ -69,7 +69,7 @@ def sums_over_pairs(chosen, rejected, margin=0.0, center=0.0):
     return softplus(-(chosen - rejected - margin)).sum() + center * ((chosen + rejected) ** 2).sum()
 
 
-@mutant("reward.bradley_terry", "P20")
+@mutant("reward.bradley_terry", "formula")
 def square_of_the_mean(chosen, rejected, margin=0.0, center=0.0):
     """Centring squares the batch's mean: two prompts may drift apart, up and down, unpunished."""
     return softplus(-(chosen - rejected - margin)).mean() + center * (chosen + rejected).mean() ** 2

@@ -151,7 +151,7 @@ def returns_without_the_value(rewards, values, mask, gamma, lam):
     return A, A.copy()
 
 
-@mutant("ppo.gae", "contract")
+@mutant("ppo.gae", "P27")
 def returns_come_first(rewards, values, mask, gamma, lam):
     """The pair is handed back in the wrong order, which no shape can tell."""
     A = advantages_of(rewards, values, mask, gamma, lam)
@@ -184,7 +184,7 @@ def undiscounted_next_value(rewards, values, mask, gamma, lam):
     return A, A + v
 
 
-@mutant("ppo.gae", "formula")
+@mutant("ppo.gae", "P29")
 def one_long_row(rewards, values, mask, gamma, lam):
     """The batch is flattened: the end of a row runs on into the beginning of the next."""
     A = advantages_of(*(np.asarray(x).reshape(1, -1) for x in (rewards, values, mask)), gamma, lam).reshape(mask.shape)

@@ -42,13 +42,13 @@ def divides_by_all_positions(logits, labels, mask, reduction="token"):
     return hide(nll, mask).mean() if reduction == "token" else rows_mean(nll, mask)
 
 
-@mutant("sft.cross_entropy", "P8", thread="huggingface/transformers#24725")
+@mutant("sft.cross_entropy", "P7", thread="huggingface/transformers#24725")
 def token_mean_is_a_mean_of_means(logits, labels, mask, reduction="token"):
     """Each row is averaged first, whatever was asked for: short answers weigh more than long ones."""
     return rows_mean(-pick(log_softmax(logits), labels), mask)
 
 
-@mutant("sft.cross_entropy", "P8")
+@mutant("sft.cross_entropy", "formula")
 def ignores_the_reduction(logits, labels, mask, reduction="token"):
     """`reduction="sequence"` silently gives the token mean."""
     return token_mean(-pick(log_softmax(logits), labels), mask)
@@ -79,7 +79,7 @@ def exponentiates_raw_logits(logits, labels, mask, reduction="token"):
         return average(-np.log(pick(e / e.sum(axis=-1, keepdims=True), labels)), mask, reduction)
 
 
-@mutant("sft.cross_entropy", "P10")
+@mutant("sft.cross_entropy", "formula")
 def logarithm_of_softmax_plus_epsilon(logits, labels, mask, reduction="token"):
     """`log(p + 1e-8)` never exceeds 18.4, however wrong the model is."""
     return average(-np.log(pick(np.exp(log_softmax(logits)), labels) + 1e-8), mask, reduction)

@@ -20,7 +20,7 @@ def softplus(z):
     return torch.logaddexp(z, torch.zeros_like(z))
 
 
-@mutant("sft.cross_entropy", "P8", thread="jingyaogong/minimind#51", framework="torch")
+@mutant("sft.cross_entropy", "P1", thread="jingyaogong/minimind#51", framework="torch")
 def reduces_before_it_masks(logits, labels, mask, reduction="token"):
     """`F.cross_entropy` reduces on its own: the mask that follows multiplies a mean over everything."""
     nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten().clamp(0, logits.shape[-1] - 1))

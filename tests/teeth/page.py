@@ -54,7 +54,7 @@ def page() -> str:
 
 def section(target: str, bugs: list[Entry]) -> str:
     """The bugs of one target as a table."""
-    says = {law.name: law.says for law in laws_for(target)}
+    says = {each.law.name: each.law.says for each in laws_for(target)}
     frameworks = Counter(bug.framework for bug in bugs if bug.framework)
     note = ", ".join(f"{n} on {'`Tensor`' if name == 'tensor' else 'PyTorch'}" for name, n in frameworks.items())
     head = f"\n## `{target}`\n\n{len(bugs)} bugs" + (f", {note} for its gradient or its defaults" if note else "")

@@ -27,9 +27,8 @@ def entries(which: list[Entry]) -> pytest.MarkDecorator:
 
 @entries(MUTANTS)
 def test_the_law_kills_the_mutant(entry: Entry) -> None:
-    (law,) = [law for law in laws_for(entry.target) if law.name == entry.law]
-    with pytest.raises(AssertionError):
-        law.check(entry.function, entry.framework)
+    laws = [law for law in laws_for(entry.target) if law.__name__ == entry.law]
+    assert any(law.breaks(entry.function, entry.framework, max_examples=300) for law in laws)
 
 
 @entries(CORRECT)
