@@ -11,7 +11,6 @@ from pathlib import Path
 from minipost.errors import UserError
 from minipost.laws.adapters import FRAMEWORKS, LawError
 from minipost.laws.judge import MAX_EXAMPLES, laws_of, target_of
-from minipost.laws.loading import function_name, implemented
 from minipost.laws.printing import statement
 from minipost.laws.supervise import Job, reports
 from minipost.laws.targets import TARGETS
@@ -87,22 +86,22 @@ def _jobs(asked: argparse.Namespace) -> Iterator[Job]:
         found = [(asked.target, asked.candidate or target_of(asked.target).implementation)]
         target_of(asked.target)
     elif asked.all:
-        found = [(name, f"{asked.all}:{function_name(name)}") for name in implemented(asked.all)]
+        found = [("", asked.all)]
     else:
         found = [(target.name, target.implementation) for target in TARGETS.values()]
     for target, source in found:
-        yield Job(target, source, source, asked.framework, asked.max_examples, asked.seed)
+        yield Job(target, source, asked.framework, asked.max_examples, asked.seed)
 
 
 def _judge(jobs: Sequence[Job], file: Path | None) -> int:
-    """Print a report for each job as it comes, write them all, and say how it went."""
+    """Print a report for each target as it comes, write them all, and say how it went."""
     done = []
     for report in reports(jobs):
         print("\n".join(report.lines), flush=True)
         done.append(report)
-    broken = [job.target for job, report in zip(jobs, done, strict=True) if not report.holds]
-    if len(jobs) > 1:
-        print(f"\n{len(jobs) - len(broken)} of {len(jobs)} targets hold" + "".join(f"\n  broken: {t}" for t in broken))
+    broken = [report.data["target"] for report in done if not report.holds]
+    if len(done) > 1:
+        print(f"\n{len(done) - len(broken)} of {len(done)} targets hold" + "".join(f"\n  broken: {t}" for t in broken))
     if file is not None:
         data = {"holds": not broken, "targets": [report.data for report in done]}
         try:

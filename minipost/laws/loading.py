@@ -27,10 +27,11 @@ def load_module(name: str) -> ModuleType:
     try:
         if path.suffix != ".py":
             return importlib.import_module(name)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
+        own_name = path.stem if path.stem not in sys.modules else f"{path.stem} of {folder}"  # types.py, random.py
+        spec = importlib.util.spec_from_file_location(own_name, path)
         assert spec is not None and spec.loader is not None, "a file *.py has a loader"
         module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module
+        sys.modules[own_name] = module
         spec.loader.exec_module(module)
         return module
     except (Exception, SystemExit) as error:

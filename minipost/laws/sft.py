@@ -132,5 +132,5 @@ def extreme_logits(f: Candidate, x: Case) -> Iterator[Claim]:
 def sums_over_tokens(f: Candidate, x: Case, cut: int) -> Iterator[Claim]:
     later = np.arange(x.response_mask.shape[1]) >= cut
     whole, first, second = (f(x.but(response_mask=x.response_mask * part)) for part in (1, ~later, later))
-    yield equal("log p(a) + log p(b | a)", first + second, whole)
+    yield equal("log p(a b)", whole, first + second)
     yield at_most("a log-probability", whole, 0.0)

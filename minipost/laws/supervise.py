@@ -13,16 +13,16 @@ import pickle
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from minipost.laws.adapters import LawError
 from minipost.laws.candidate import TIME_LIMIT
 from minipost.laws.judge import hung, judge, laws_of, target_of
 from minipost.laws.law import Case, Verdict
-from minipost.laws.loading import load_function
+from minipost.laws.loading import function_name, implemented, load_function
 from minipost.laws.printing import as_json, verdict_lines
 
 GRACE = 3.0  # seconds beyond the time limit in which a signal should have ended the call
@@ -31,11 +31,10 @@ RECORDED = 1 << 20  # bytes of the flight recorder
 
 @dataclass(frozen=True)
 class Job:
-    """One target to be judged; `source` is `MODULE:FUNCTION`, `label` what to call it."""
+    """One target to be judged: `source` is `MODULE:FUNCTION`. `target` "" is all that `source`, a module, implements."""
 
     target: str
     source: str
-    label: str
     framework: str | None
     max_examples: int
     seed: int
@@ -87,30 +86,32 @@ def reports(jobs: Sequence[Job]) -> Iterator[Report]:
     """Judge all jobs, in order. Raises `LawError` for what the user can fix, `RuntimeError` for a bug of ours."""
     left = list(jobs)
     while left:
-        for report in _until_one_dies(left):
-            left.pop(0)
-            yield report
+        left = yield from _until_one_dies(left)
 
 
-def _until_one_dies(jobs: Sequence[Job]) -> Iterator[Report]:
-    """Reports of one worker, the last of which may say that it died."""
+def _until_one_dies(jobs: list[Job]) -> Generator[Report, None, list[Job]]:
+    """Reports of one worker, the last of which may say that it died; what is left to be done is returned."""
     context = multiprocessing.get_context("spawn")  # a fork would inherit locks of threads that it does not have
     ours, theirs = context.Pipe(duplex=False)
     recorder = Recorder(context)
-    worker = context.Process(target=_work, args=(theirs, recorder, list(jobs)), daemon=True)
+    worker = context.Process(target=_work, args=(theirs, recorder, jobs), daemon=True)
     worker.start()
     theirs.close()
     try:
-        for job in jobs:
+        while jobs:
             kind, value = _answer(ours, worker, recorder)
-            if kind == "dead":
-                yield _dead(job, recorder, value)
-                return
-            if kind == "error":
+            if kind == "jobs":
+                jobs = value
+            elif kind == "error":
                 raise LawError(value)
-            if kind == "bug":
+            elif kind == "bug":
                 raise RuntimeError(value)
-            yield value
+            else:
+                job, *jobs = jobs
+                yield value if kind == "report" else _dead(job, recorder, value)
+                if kind == "dead":
+                    break
+        return jobs
     finally:
         worker.kill()
         worker.join()
@@ -139,15 +140,13 @@ def _dead(job: Job, recorder: Recorder, what: str) -> Report:
     """The verdict on an implementation that took its process with it, or hung beyond the reach of signals."""
     case = recorder.last()
     if case is None:
-        raise LawError(f"The process ended while {job.label} was imported: {what}.")
-    target = target_of(job.target)
-    laws = laws_of(target)
+        raise LawError(f"The process ended while {job.source} was imported: {what}.")
+    laws = laws_of(target_of(job.target))
     broken = hung(laws[-1], case, what)
-    unjudged = {law.name: "the call above came before its turn" for law in laws[:-1]}
+    unjudged = {law.name: "a call never came back" for law in laws[:-1]}
+    framework = job.framework or "not known"
     return report_of(
-        Verdict(
-            job.target, job.label, job.framework or "", [broken], [], unjudged, laws, job.max_examples, job.seed
-        )
+        Verdict(job.target, job.source, framework, [broken], [], unjudged, laws, job.max_examples, job.seed)
     )
 
 
@@ -157,10 +156,12 @@ def _work(theirs: Any, recorder: Recorder, jobs: Sequence[Job]) -> None:
     try:
         with open(os.devnull, "w", encoding="utf-8") as nowhere:
             sys.stdout = nowhere  # what the implementation prints, it prints a thousand times
+            jobs = [single for job in jobs for single in _spelt_out(job)]
+            theirs.send(("jobs", jobs))
             for job in jobs:
                 function = load_function(job.source)
                 verdict = judge(
-                    job.target, function, job.framework, job.max_examples, job.seed, recorder.call, label=job.label
+                    job.target, function, job.framework, job.max_examples, job.seed, recorder.call, label=job.source
                 )
                 theirs.send(("report", report_of(verdict)))
     except LawError as error:
@@ -169,3 +170,10 @@ def _work(theirs: Any, recorder: Recorder, jobs: Sequence[Job]) -> None:
         pass
     except Exception:
         theirs.send(("bug", traceback.format_exc()))
+
+
+def _spelt_out(job: Job) -> list[Job]:
+    """A job for each target that a whole module implements. The module is imported, hence in the worker."""
+    if job.target:
+        return [job]
+    return [replace(job, target=t, source=f"{job.source}:{function_name(t)}") for t in implemented(job.source)]

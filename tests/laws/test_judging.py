@@ -214,7 +214,7 @@ def test_counterexamples_can_be_checked_by_hand() -> None:
     case = p59.calls[0].case
     assert case.logits.shape == (1, 3, 2) and not case.logits.any()
     assert case.response_mask.tolist() == [[0, 1, 1]]
-    assert_allclose([p59.got, p59.should], [[-2 * np.log(2)], [-np.log(2)]])
+    assert_allclose([p59.got, p59.should], [[-np.log(2)], [-2 * np.log(2)]])
     text = "\n".join(verdict_lines(verdict))
     assert "P59      a response's log-probability is the sum over its tokens" in text
     assert "response_mask = [[0, 1, 1]]" in text
