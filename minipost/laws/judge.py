@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, configuration, errors, given, settings
@@ -26,6 +26,9 @@ from minipost.laws.universal import universal
 
 MAX_EXAMPLES = 100
 SHRINKING = 800  # how many examples shrinking may cost in all, shared by the broken laws of a target
+
+
+Example: TypeAlias = tuple[Case, Mapping[str, Any]]  # a case, and the further draws of all laws of the target
 
 
 class _Broken(Exception):  # noqa: N818
@@ -117,31 +120,42 @@ class Trial:
         self._drawing(each, wide, (Phase.generate,))
 
     def shrink(self) -> None:
-        """Replace every counterexample by the smallest that is found.
+        """Replace every counterexample by the smallest that is found; where one breaks several laws, by the same."""
+        budget = SHRINKING // max(len(self.broken), 1)
+        small: list[Example] = []
+        for law in self.laws:
+            if law.name in self.broken and not law.once:
+                found = next((b for example in small if (b := self._broken_by(law, example))), None)
+                self.broken[law.name] = found or self._shrunk(law, budget, small) or self.broken[law.name]
+
+    def _shrunk(self, law: Law, budget: int, small: list[Example]) -> Broken | None:
+        """The smallest counterexample to one law, which joins the `small` ones.
 
         The same seed draws the same examples as in the sweep, so the law breaks again, and from there on Hypothesis
-        looks for smaller ones.
+        looks for smaller ones. The last that breaks is the smallest.
         """
-        budget = SHRINKING // max(len(self.broken), 1)
-        for law in self.laws:
-            if law.name not in self.broken or law.once:
-                continue
-            hits: list[Broken] = []
-            left = iter(range(budget))
+        hits: list[tuple[Broken, Example]] = []
+        left = iter(range(budget))
 
-            def fails(
-                x: Case, extra: Mapping[str, Any], law: Law = law, hits: list[Broken] = hits, left: Iterator[int] = left
-            ) -> None:
-                if hits and next(left, None) is None:
-                    raise _SmallEnough
-                found = self.tried(law, x, extra)
-                if found is not None and found.law == law.name:
-                    hits.append(found)
-                    raise _Broken
+        def fails(x: Case, extra: Mapping[str, Any]) -> None:
+            if hits and next(left, None) is None:
+                raise _SmallEnough
+            broken = self._broken_by(law, (x, extra))
+            if broken is not None:
+                hits.append((broken, (x, extra)))
+                raise _Broken
 
-            with suppress(_Broken, _SmallEnough, errors.Flaky):
-                self._drawing(fails, self._is_wide(law), (Phase.generate, Phase.shrink))
-            self.broken[law.name] = hits[-1] if hits else self.broken[law.name]
+        with suppress(_Broken, _SmallEnough, errors.Flaky):
+            self._drawing(fails, self._is_wide(law), (Phase.generate, Phase.shrink))
+        if not hits:
+            return None
+        small.append(hits[-1][1])
+        return hits[-1][0]
+
+    def _broken_by(self, law: Law, example: Example) -> Broken | None:
+        """The evidence if the example breaks this very law."""
+        found = self.tried(law, *example)
+        return found if found is not None and found.law == law.name else None
 
     def tried(self, law: Law, x: Case, extra: Mapping[str, Any]) -> Broken | None:
         """One law on one example: the first false claim as evidence, or a breach of the contract."""
@@ -164,13 +178,13 @@ class Trial:
     def _drawing(
         self, each: Callable[[Case, Mapping[str, Any]], None], wide: bool, phases: tuple[Phase, ...]
     ) -> None:
-        """Call `each` on examples; the same ones for the same seed, target and width."""
+        """Call `each` on examples; the same ones for the same seed, target and width. Wide ones have more to vary."""
         extras = {f"{law.name} {name}": strategy for law in self.laws for name, strategy in law.extra.items()}
         examples = st.tuples(self.subject.target.strategy(wide), st.fixed_dictionaries(extras))
 
         @seeded(zlib.crc32(f"{self.seed} {self.subject.target.name} {wide}".encode()))
         @settings(
-            database=None, deadline=None, max_examples=self.max_examples, phases=phases, derandomize=False,
+            database=None, deadline=None, max_examples=self.max_examples * (1 + wide), phases=phases, derandomize=False,
             report_multiple_bugs=False, print_blob=False, verbosity=Verbosity.quiet,
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip

@@ -31,7 +31,7 @@ RECORDED = 1 << 20  # bytes of the flight recorder
 
 @dataclass(frozen=True)
 class Job:
-    """One target to be judged: `source` is `MODULE:FUNCTION`. `target` "" is all that `source`, a module, implements."""
+    """One target to be judged: `source` is `MODULE:FUNCTION`. `target` "" is all that a module implements."""
 
     target: str
     source: str
