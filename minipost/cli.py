@@ -30,6 +30,7 @@ COMMANDS = {  # name: (module:function, what it does)
     "chat": ("minipost.chat:command", "talk with a trained model"),
     "import": ("minipost.convert:import_command", "bring a checkpoint in: Hugging Face, GGUF, llama2.c, smollm2"),
     "export": ("minipost.convert:export_command", "take a trained model out, as a folder for transformers"),
+    "laws": ("minipost.laws.command:command", "hold a loss, ours or yours, to the laws of its maths"),
     "eval": ("minipost.evaluate:command", "measure a trained model"),
 }
 

@@ -71,11 +71,6 @@ def gradient(loss: Callable[..., Any], *inputs: np.ndarray) -> list[np.ndarray]:
     return [np.zeros_like(t.data) if t.grad is None else t.grad for t in tensors]
 
 
-def softplus(z: Any) -> Any:
-    """The tests' own log(1 + exp(z))."""
-    return np.logaddexp(0.0, z)
-
-
 def logistic(z: Any) -> Any:
     """The tests' own sigmoid, for moderate z."""
     return 1 / (1 + np.exp(-np.asarray(z, np.float64)))

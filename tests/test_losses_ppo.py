@@ -1,4 +1,4 @@
-"""The laws of PPO's policy loss, value loss and entropy."""
+"""What PPO's losses promise beyond `minipost.laws`: other reductions, entropy, statistics, ratios that overflow."""
 
 from __future__ import annotations
 
@@ -11,25 +11,10 @@ from numpy.testing import assert_allclose
 
 from minipost.autograd import check_gradient
 from minipost.estimators import rloo
-from minipost.losses import entropy, policy_loss, ratio_statistics, value_loss
+from minipost.losses import entropy, policy_loss, ratio_statistics
 
 batches = token_batches("logp", "old", "A")
-values = token_batches("v", "old", "R")
 clips = numbers(0.05, 0.6)
-
-
-def mean_over(mask, x):
-    return (x * mask).sum() / max(mask.sum(), 1)
-
-
-@law
-@given(batches, clips)
-def test_policy_loss_is_its_definition(batch, clip):
-    rho = np.exp(batch.logp - batch.old)
-    textbook = np.maximum(-batch.A * rho, -batch.A * np.clip(rho, 1 - clip, 1 + clip))
-    assert_allclose(
-        policy_loss(batch.logp, batch.old, batch.A, batch.mask, clip), mean_over(batch.mask, textbook), atol=1e-10
-    )
 
 
 @law
@@ -44,43 +29,6 @@ def test_policy_loss_gradient_matches_finite_differences(batch, clip, reduction,
 
 
 @law
-@given(batches)
-def test_P36_at_ratio_one_the_gradient_is_minus_A_grad_log_pi(batch):
-    (g,) = gradient(lambda x: policy_loss(x, batch.old, batch.A, batch.mask), batch.old)
-    assert_allclose(g, -batch.A * batch.mask / max(batch.mask.sum(), 1), atol=1e-12)
-
-
-@law
-@given(numbers(-1, 1), numbers(), clips)
-def test_P37_the_gradient_vanishes_only_beyond_the_edge_that_helped(log_ratio, advantage, clip):
-    rho = np.exp(log_ratio)
-    assume(advantage != 0 and abs(rho - 1 - clip) > 1e-6 and abs(rho - 1 + clip) > 1e-6)
-    zero, A = np.zeros((1, 1)), np.full((1, 1), advantage)
-    (g,) = gradient(lambda x: policy_loss(x, zero, A, np.ones((1, 1)), clip), np.full((1, 1), log_ratio))
-    vanishes = (advantage > 0 and rho > 1 + clip) or (advantage < 0 and rho < 1 - clip)
-    assert (g.item() == 0) == vanishes
-    assert_allclose(g.item(), 0 if vanishes else -advantage * rho, rtol=1e-9)
-
-
-@law
-@given(batches, clips)
-def test_P38_the_clipped_objective_is_never_above_the_unclipped(batch, clip):
-    clipped, unclipped = (policy_loss(batch.logp, batch.old, batch.A, batch.mask, c) for c in (clip, np.inf))
-    assert clipped >= unclipped - 1e-10
-
-
-@law
-@given(batches, clips, numbers(0.01, 3))
-def test_P39_scaling_the_advantages_scales_loss_and_gradient(batch, clip, c):
-    def loss(x, A=batch.A):
-        return policy_loss(x, batch.old, A, batch.mask, clip)
-
-    assert_allclose(loss(batch.logp, c * batch.A), c * loss(batch.logp), atol=1e-10)
-    (scaled,), (plain,) = gradient(lambda x: loss(x, c * batch.A), batch.logp), gradient(loss, batch.logp)
-    assert_allclose(scaled, c * plain, atol=1e-10)
-
-
-@law
 @given(batches, st.sampled_from([1e6, np.inf]))
 def test_P40_without_a_clip_it_is_the_importance_weighted_gradient(batch, clip):
     (g,) = gradient(lambda x: policy_loss(x, batch.old, batch.A, batch.mask, clip), batch.logp)
@@ -89,35 +37,10 @@ def test_P40_without_a_clip_it_is_the_importance_weighted_gradient(batch, clip):
 
 
 @law
-@given(values, clips)
-def test_P41_the_clipped_value_loss_is_at_least_the_squared_error(batch, clip):
-    loss = value_loss(batch.v, batch.old, batch.R, batch.mask, clip)
-    near = np.clip(batch.v, batch.old - clip, batch.old + clip)
-    worst = np.maximum((batch.v - batch.R) ** 2, (near - batch.R) ** 2)
-    assert_allclose(loss, 0.5 * mean_over(batch.mask, worst), atol=1e-12)
-    squared = 0.5 * mean_over(batch.mask, (batch.v - batch.R) ** 2)
-    assert loss >= squared - 1e-12
-    assert_allclose(value_loss(batch.v, batch.old, batch.R, batch.mask, clip=100.0), squared, atol=1e-12)
-
-
-@law
-@given(values, clips, seeds)
-def test_value_loss_gradient_matches_finite_differences(batch, clip, seed):
-    moved = np.abs(batch.v - batch.old)
-    near = np.clip(batch.v, batch.old - clip, batch.old + clip)
-    tie = np.abs((batch.v - batch.R) ** 2 - (near - batch.R) ** 2)
-    assume(np.abs(moved - clip).min() > 1e-4 and ((moved < clip) | (tie > 1e-4)).all())
-    rng = np.random.default_rng(seed)
-    check_gradient(lambda x: value_loss(x, batch.old, batch.R, batch.mask, clip), batch.v, rng=rng)
-
-
-@law
 @given(batches, clips)
 def test_P43_before_the_first_update_nothing_has_moved(batch, clip):
     stats = ratio_statistics(batch.old, batch.old.copy(), batch.mask, clip)
     assert stats == {"policy/ratio": 1.0, "policy/approxkl_avg": 0.0, "policy/clipfrac_avg": 0.0}
-    loss = policy_loss(batch.old, batch.old.copy(), batch.A, batch.mask, clip)
-    assert_allclose(loss, -mean_over(batch.mask, batch.A), atol=1e-12)
 
 
 @law
@@ -146,42 +69,6 @@ def test_P45_entropy_is_flat_at_the_uniform_policy(level, logits, seed):
     (g,) = gradient(lambda x: entropy(x).sum(), np.full((2, 5), level))
     assert_allclose(g, 0, atol=1e-12)
     check_gradient(entropy, logits, rng=np.random.default_rng(seed))
-
-
-@law
-@given(batches, clips)
-def test_P47_uncounted_positions_get_no_policy_gradient_whatever_they_hold(batch, clip):
-    def loss(logp, hide):
-        return policy_loss(logp, hide(batch.old), hide(batch.A), batch.mask, clip)
-
-    def hide(x):
-        return poisoned(x, batch.mask)
-
-    assert loss(hide(batch.logp), hide) == loss(batch.logp, np.copy)
-    (clean,) = gradient(lambda x: loss(x, np.copy), batch.logp)
-    (dirty,) = gradient(lambda x: loss(x, hide), hide(batch.logp))
-    assert np.array_equal(clean, dirty) and not dirty[batch.mask == 0].any()
-
-
-@law
-@given(values, clips)
-def test_P47_uncounted_positions_get_no_value_gradient_whatever_they_hold(batch, clip):
-    def loss(v, hide):
-        return value_loss(v, hide(batch.old), hide(batch.R), batch.mask, clip)
-
-    def hide(x):
-        return poisoned(x, batch.mask)
-
-    (clean,) = gradient(lambda x: loss(x, np.copy), batch.v)
-    (dirty,) = gradient(lambda x: loss(x, hide), hide(batch.v))
-    assert loss(hide(batch.v), hide) == loss(batch.v, np.copy)
-    assert np.array_equal(clean, dirty) and not dirty[batch.mask == 0].any()
-
-
-def test_an_empty_batch_gives_zero():
-    x, none = np.ones((2, 3)), np.zeros((2, 3))
-    assert policy_loss(x, x, x, none) == 0 and value_loss(x, x, x, none) == 0
-    assert not gradient(lambda a: policy_loss(a, x, x, none), x)[0].any()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

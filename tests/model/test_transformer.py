@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minipost.autograd import Tensor, concatenate, exp, log_softmax, sigmoid, value
+from minipost.laws import whole_model
+from minipost.laws.whole_model import Text
+from minipost.losses import sequence_logps
 from minipost.model import (
     ModelConfig,
     ModelError,
@@ -124,28 +128,43 @@ def test_the_gradient_of_a_whole_model_is_its_finite_difference() -> None:
 
 
 # --------------------------------------------------------------------------------------------------------------- laws
+def text(e: Example) -> Text:
+    return e.prompt, e.response
+
+
+def texts(batch: list[Example]) -> list[Text]:
+    return [text(e) for e in batch]
+
+
+def measured(batch: Packed) -> tuple[float, Grads]:
+    """The summed loss of a packed batch, and its gradient."""
+    metrics, grads = value_and_grad(lambda w, b: nll(w, b, 1), some_weights(), [batch])
+    return metrics["loss"], grads
+
+
+def measure(batch: Sequence[Text], row_length: int) -> tuple[float, Grads]:
+    return measured(pack([Example(*t) for t in batch], row_length))
+
+
 @check
 @given(batch=examples, row_length=st.integers(1, 24))
 def test_P11_packed_rows_equal_unpacked_ones(batch: list[Example], row_length: int) -> None:
-    weights = some_weights()
-    packed = value_and_grad(nll, weights, [pack(batch, row_length)])
-    n = sum(len(e.response) for e in batch)
-    alone = value_and_grad(lambda w, e: nll(w, pack([e], 1), n), weights, batch)
-    assert packed[0]["loss"] == pytest.approx(alone[0]["loss"], rel=1e-12)
-    same(packed[1], alone[1])
+    whole_model.packing(measure, texts(batch), row_length)
 
 
 @check
-@given(batch=examples, seed=st.integers(0, 99))
-def test_P5_order_P7_shards_change_nothing(batch: list[Example], seed: int) -> None:
-    weights, n = some_weights(), sum(len(e.response) for e in batch)
-    whole = value_and_grad(nll, weights, [pack(batch, 16)])
-    shuffled = [batch[i] for i in np.random.default_rng(seed).permutation(len(batch))]
-    for parts in (1, 2, 3):
-        shards = [pack(shuffled[k::parts], 16) for k in range(min(parts, len(batch)))]
-        metrics, grads = value_and_grad(lambda w, s: nll(w, s, n), weights, shards)
-        assert metrics["loss"] == pytest.approx(whole[0]["loss"], rel=1e-12)
-        same(grads, whole[1])
+@given(batch=examples, seed=st.integers(0, 99), parts=st.integers(1, 3))
+def test_P5_order_P7_shards_change_nothing(batch: list[Example], seed: int, parts: int) -> None:
+    order = np.random.default_rng(seed).permutation(len(batch))
+    whole_model.accumulation(measure, texts(batch), parts, order.tolist(), row_length=16)
+
+
+def test_P7_shards_on_threads_are_the_whole_batch() -> None:
+    batch = [Example([1, 2], [3, 4]), Example([5], [6]), Example([7, 8, 9], [1])]
+    loss, grads = measured(pack(batch, 16))
+    metrics, sharded = value_and_grad(lambda w, s: nll(w, s, 1), some_weights(), [pack([e], 16) for e in batch])
+    assert metrics["loss"] == pytest.approx(loss, rel=1e-12)
+    same(sharded, grads)
 
 
 @check
@@ -153,49 +172,53 @@ def test_P5_order_P7_shards_change_nothing(batch: list[Example], seed: int) -> N
 def test_P6_padding_on_either_side_changes_neither_loss_nor_gradient(
     e: Example, left: int, right: int, pad: int
 ) -> None:
-    row, T = [*e.prompt, *e.response], left + len(e) + right
-    columns = np.arange(T)
-    batch = Packed(
-        tokens=np.array([[pad] * left + row + [pad] * right]),
-        positions=np.where(columns < left, columns, columns - left)[None],
-        start=np.where(columns < left, 0, left)[None],  # the right padding even sees the sequence
-        index=left + np.arange(len(e.prompt) - 1, len(e) - 1),
-        targets=np.array(e.response),
-        lengths=np.array([len(e.response)]),
-        last=np.array([left + len(e) - 1]),
-    )
-    weights = some_weights()
-    padded, plain = (value_and_grad(nll, weights, [b]) for b in (batch, pack([e], 1)))
-    assert padded[0]["loss"] == pytest.approx(plain[0]["loss"], rel=1e-12)
-    same(padded[1], plain[1])
+    def padded(text: Text, left: int, right: int) -> tuple[float, Grads]:
+        row, T = [*text[0], *text[1]], left + len(e) + right
+        columns = np.arange(T)
+        batch = Packed(
+            tokens=np.array([[pad] * left + row + [pad] * right]),
+            positions=np.where(columns < left, columns, columns - left)[None],
+            start=np.where(columns < left, 0, left)[None],  # the right padding even sees the sequence
+            index=left + np.arange(len(e.prompt) - 1, len(e) - 1),
+            targets=np.array(e.response),
+            lengths=np.array([len(e.response)]),
+            last=np.array([left + len(e) - 1]),
+        )
+        return measured(batch)
+
+    whole_model.padding(padded, text(e), left, right)
 
 
 @check
 @given(a=st.builds(Example, tokens, tokens), b=st.builds(Example, tokens, tokens), seed=st.integers(0, 99))
 def test_P12_one_document_never_moves_another(a: Example, b: Example, seed: int) -> None:
-    weights, rng = some_weights(), np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     other = Example(rng.integers(0, V, len(a.prompt)).tolist(), rng.integers(0, V, len(a.response)).tolist())
-    found = []
-    for first in (a, other):
-        batch = pack([first, b], len(a) + len(b))
-        mine = batch.last[1] + 1 - len(b) + np.arange(len(b))
-        tensors = {name: Tensor(w) for name, w in weights.items()}
+
+    def second(first: Text, b: Text) -> Grads:
+        sizes = [len(t[0]) + len(t[1]) for t in (first, b)]
+        batch = pack([Example(*first), Example(*b)], sum(sizes))
+        mine = batch.last[1] + 1 - sizes[1] + np.arange(sizes[1])
+        tensors = {name: Tensor(w) for name, w in some_weights().items()}
         states = readout.states(tensors, CONFIG, batch)
         readout.sequence_logps(tensors, CONFIG, batch)[1:].sum().backward()  # only b's loss
-        found.append({name: t.grad for name, t in tensors.items()} | {"states": states.data[mine]})
-    same(*found, tolerance=1e-12)
+        return {name: t.grad for name, t in tensors.items()} | {"states": states.data[mine]}
+
+    whole_model.documents_apart(second, text(a), text(other), text(b))
 
 
 @check
 @given(batch=examples)
 def test_P24_a_score_does_not_depend_on_batch_mates_or_padding(batch: list[Example]) -> None:
     weights = some_weights(head="score")
-    together = readout.scores(weights, CONFIG, pack(batch, 24))
-    for score, e in zip(together, batch, strict=True):
-        whole = np.array([[*e.prompt, *e.response]])
-        alone = hidden_states(weights, CONFIG, whole)[-1] @ weights["score"][0]
-        assert score == pytest.approx(alone, rel=1e-10)
-        assert readout.scores(weights, CONFIG, pack([e], 20))[0] == pytest.approx(alone, rel=1e-10)
+
+    def score(batch: Sequence[Text], row_length: int) -> Any:
+        return readout.scores(weights, CONFIG, pack([Example(*t) for t in batch], row_length))
+
+    whole_model.batch_mates(score, texts(batch), row_length=24)
+    whole = np.array([[*batch[0].prompt, *batch[0].response]])
+    alone = hidden_states(weights, CONFIG, whole)[-1] @ weights["score"][0]
+    assert score(texts(batch), 24)[0] == pytest.approx(alone, rel=1e-10)
 
 
 @check
@@ -224,6 +247,19 @@ def test_P47_prompt_tokens_get_no_logits() -> None:
     p = np.exp(log_softmax(logits(weights, config, batch.tokens)[0]))[[2, 3]]  # the columns before tokens 4 and 5
     expected = (np.eye(V)[[4, 5]] - p).T @ hidden.data
     np.testing.assert_allclose(tensors["output"].grad, expected, rtol=1e-9, atol=1e-12)
+
+
+@check
+@given(e=st.builds(Example, tokens, tokens))
+def test_P47_prompts_are_not_learned(e: Example) -> None:
+    def logit_gradient(text: Text) -> Any:
+        row = np.array([[*text[0], *text[1]]])
+        response = np.arange(row.size)[None] >= len(text[0])
+        leaf = Tensor(value(logits(some_weights(), CONFIG, row)))
+        (-sequence_logps(leaf, row, response)).sum().backward()
+        return leaf.grad[0]
+
+    whole_model.prompts_unsupervised(logit_gradient, text(e))
 
 
 # ---------------------------------------------------------------------------------------------------- the first weights
