@@ -199,7 +199,7 @@ def compare_models(
         "frontier": frontier(config, summary, found, utility, answers, tasks, judge),
         "pizza": {
             "web": dict(world.how_to_frequencies),
-            **{n: modes(m, world, config.seed) for n, m in models.items()},
+            **{n: modes(m, world, config.seed, as_user=n != "base") for n, m in models.items()},
         },
         "samples": side_by_side(tasks, answers),
     }
@@ -271,13 +271,13 @@ def frontier(
     return points
 
 
-def modes(model: Model, world: World, seed: int, samples: int = 200) -> dict[str, float]:
-    """How the model goes on after the bare text "How to make pizza": shares of the three ways."""
+def modes(model: Model, world: World, seed: int, as_user: bool, samples: int = 200) -> dict[str, float]:
+    """How the model goes on after "How to make pizza", the bare beginning of a page or what a user says: shares."""
     t = model.tokenizer
-    prompt = [t.document_id, *t.encode(PIZZA)]
+    prompt = prompt_tokens(t, PIZZA.strip()) if as_user else [t.document_id, *t.encode(PIZZA)]
     sampled = generate(
         model.weights, model.config, [prompt] * samples, np.random.default_rng([seed, 11]),
-        end_id=t.document_id, max_new_tokens=32,
+        end_id=t.end_id if as_user else t.document_id, max_new_tokens=32,
     )  # fmt: skip
     found = [world.continuation_mode(t.decode(s.tokens, skip_special=True)) for s in sampled]
     return {mode: found.count(mode) / samples for mode in world.how_to_frequencies}

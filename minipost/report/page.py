@@ -58,8 +58,8 @@ SECTIONS = {
         "Pizza",
         "Does it answer, or does it go on?",
         "“How to make pizza” is, to a model of the web, the beginning of a page. It may add context, ask something "
-        "back, or give instructions. Pretraining should copy the web’s frequencies; "
-        "demonstrations should leave the third.",
+        "back, or give instructions. Pretraining should copy the web’s frequencies. To a model that was shown "
+        "demonstrations it is what a user says, and the third should remain.",
     ),
     "kinds": (
         "Kinds and harm",
