@@ -13,7 +13,7 @@ from nano import contents, rows
 
 from minipost import cli
 from minipost.data import DataError
-from minipost.runs import load_model
+from minipost.runs import RunError, load_model
 from minipost.stages.best_of_n import BestOfNConfig, best_of_n
 from minipost.stages.dpo import DPOConfig, dpo
 from minipost.stages.ppo import PPOConfig, ppo
@@ -114,6 +114,30 @@ def test_wrong_data_are_refused_before_a_run_is_made(own: Path, tmp_path: Path) 
         pretrain(PretrainConfig(out=tmp_path / "run", data=(tmp_path / "short.txt",)))
     with pytest.raises(StageError, match="pass only one of them"):
         RewardConfig(preferences=bad, data=(bad,))
+
+
+@pytest.mark.parametrize(
+    "config, wrong, part",
+    [
+        (DPOConfig, {"beta": 0.0}, "must be > 0"),
+        (DPOConfig, {"label_smoothing": 0.5}, r"in \[0, 0.5\)"),
+        (DPOConfig, {"label_smoothing": -0.1}, r"in \[0, 0.5\)"),
+        (PPOConfig, {"rollout": 9, "minibatches": 2}, "multiple of minibatches"),
+        (PPOConfig, {"rollout": 1, "minibatches": 1}, "at least two"),
+        (BestOfNConfig, {"n": 0}, "at least 1"),
+    ],
+)
+def test_impossible_configurations_are_refused(config: Any, wrong: dict[str, Any], part: str) -> None:
+    with pytest.raises(StageError, match=part):
+        config(**wrong)
+
+
+def test_models_that_do_not_belong_together_are_refused(own: Path, runs: Path, tmp_path: Path) -> None:
+    for stage, config in ((ppo, PPOConfig), (best_of_n, BestOfNConfig)):
+        with pytest.raises(StageError, match="different tokenizers"):
+            stage(config(policy=own / "sft", reward=runs / "reward", out=tmp_path / "run"))  # type: ignore[operator]
+    with pytest.raises(RunError, match="is the folder of the policy model itself"):  # it would be its own reference
+        dpo(DPOConfig(own / "sft", out=own / "sft", data=(own / "pairs.jsonl",), overwrite=True))
 
 
 @pytest.mark.skipif(not REAL, reason="MINIPOST_TEST_DATA names no folder of real data")
