@@ -60,23 +60,26 @@ class DataConfig:
     show: int = 3  # rows to show as tokens
     json: bool = False  # print the summary as JSON
 
-    def __post_init__(self) -> None:
-        if not self.files:
-            raise DataError("Name at least one file: minipost data FILE.")
-        if self.context < 1:
-            raise DataError(f"--context {self.context} must be at least 1.")
-        outputs = [path for path in (self.out, self.dropped if self.skip_bad else None) if path is not None]
-        inputs = {path.resolve() for path in (*self.files, *([self.against] if self.against else []))}
-        for path in outputs:
-            if path.resolve() in inputs:
-                raise DataError(f"{path} is one of the files to read; write to another.")
-        if self.out is not None and (self.out.exists() or any(path.suffix == ".txt" for path in self.files)):
-            why = "exists already" if self.out.exists() else "would hold rows, and a .txt file has none"
-            raise DataError(f"--out {self.out} {why}; name another file.")
+
+def check(config: DataConfig) -> None:
+    """Refuse what cannot be meant, before anything is read or written. Errors: `UserError`."""
+    if not config.files:
+        raise DataError("Name at least one file: minipost data FILE.")
+    if config.context < 1:
+        raise DataError(f"--context {config.context} must be at least 1.")
+    outputs = [path for path in (config.out, config.dropped if config.skip_bad else None) if path is not None]
+    inputs = {path.resolve() for path in (*config.files, *([config.against] if config.against else []))}
+    for path in outputs:
+        if path.resolve() in inputs:
+            raise DataError(f"{path} is one of the files to read; write to another.")
+    if config.out is not None and (config.out.exists() or any(path.suffix == ".txt" for path in config.files)):
+        why = "exists already" if config.out.exists() else "would hold rows, and a .txt file has none"
+        raise DataError(f"--out {config.out} {why}; name another file.")
 
 
 def examine(config: DataConfig) -> list[dict[str, Any]]:
     """Check and describe every file; returns the summaries. Errors: `DataError` for bad rows, unless skipped."""
+    check(config)
     taken = prompts_of(config.against, config.format) if config.against else None
     failures, summaries = [], []
     with ExitStack() as stack:

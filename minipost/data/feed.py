@@ -114,6 +114,8 @@ def texts(files: Files) -> Iterator[Text]:
     for path in files:
         reader = Reader(path)
         for read in reader:
+            if reader.ledger.bad:
+                continue  # the file is refused, and only read on to count what else is wrong
             _require(path, read.record, Text, "texts")
             assert isinstance(read.record, Text)
             yield read.record

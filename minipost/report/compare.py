@@ -45,15 +45,17 @@ class PlotConfig:
     out: Path = Path("metrics.png")  # the picture
     json: bool = False  # print the last value of each metric as JSON
 
-    def __post_init__(self) -> None:
-        if not self.runs:
-            raise UserError("Name at least one run folder: minipost plot runs/sft.")
-        if len({path.resolve() for path in self.runs}) < len(self.runs):
-            raise UserError("A run folder is named twice; name each one once.")
-        if len(self.runs) > len(TINTS) * len(STYLES):
-            raise UserError(f"More than {len(TINTS) * len(STYLES)} runs cannot be told apart; plot fewer.")
-        if self.out.suffix != ".png":
-            raise UserError(f"--out {self.out} must end with .png.")
+
+def check(config: PlotConfig) -> None:
+    """Refuse what cannot be meant, before anything is read or written. Errors: `UserError`."""
+    if not config.runs:
+        raise UserError("Name at least one run folder: minipost plot runs/sft.")
+    if len({path.resolve() for path in config.runs}) < len(config.runs):
+        raise UserError("A run folder is named twice; name each one once.")
+    if len(config.runs) > len(TINTS) * len(STYLES):
+        raise UserError(f"More than {len(TINTS) * len(STYLES)} runs cannot be told apart; plot fewer.")
+    if config.out.suffix != ".png":
+        raise UserError(f"--out {config.out} must end with .png.")
 
 
 def names(runs: Mapping[str, Rows], wanted: Sequence[str] = ()) -> list[str]:
@@ -112,6 +114,7 @@ def labels(paths: Sequence[Path]) -> list[str]:
 
 def command(argv: Sequence[str]) -> int:
     config = parse(PlotConfig, argv, "minipost plot", HELP)
+    check(config)
     runs = {label: read_metrics(path) for label, path in zip(labels(config.runs), config.runs, strict=True)}
     metrics = names(runs, config.metric)
     config.out.parent.mkdir(parents=True, exist_ok=True)

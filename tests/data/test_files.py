@@ -173,6 +173,14 @@ def test_stages_refuse_files_of_another_kind_and_bad_rows(tmp_path: Path) -> Non
         comparisons([pairs], TOKENIZER, 300)
 
 
+def test_a_bad_text_is_refused_also_where_only_the_next_one_is_wanted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"text": "good"}, {"text": ""}, {"text": "better"}, {"text": None}])
+    found = texts([path])
+    assert next(found).text == "good"
+    with pytest.raises(DataError, match="2 of 4 rows are bad"):
+        next(found)
+
+
 def test_a_file_that_changes_under_a_run_is_noticed(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"prompt": "p", "completion": "c"}] * 3)
     found = demonstrations([path], TOKENIZER, 300)
