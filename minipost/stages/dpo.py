@@ -46,7 +46,7 @@ class DPOConfig:
     overwrite: bool = False  # replace an existing run
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     loss_type: Literal["sigmoid", "conservative", "robust", "ipo", "hinge"] = "sigmoid"  # which relative
-    beta: float = 0.2  # how strongly the reference holds
+    beta: float = 0.1  # how strongly the reference holds
     label_smoothing: float = 0.0  # share of flipped labels that conservative and robust assume
     epochs: int = 1  # passes over the pairs
     batch_size: int = 32  # pairs an update
