@@ -194,7 +194,7 @@ def trained_on(path: Path, config: DataConfig) -> Tokenizer:
 def show(summary: dict[str, Any], survey: Survey, config: DataConfig) -> None:
     """The summary and a few rows, for people."""
     console = Console(highlight=False, soft_wrap=True)
-    console.print(Line(f"{summary['path']}", style="bold"), Line(f"  {summary['format'] or 'no format recognised'}"))
+    console.print(Line(f"{summary['path']}", style="bold"), Line(f" {summary['format'] or 'no format recognised'}"))
     good = summary["rows"] - summary["bad"]
     console.print(f"  rows       {good:,} good, {summary['bad']:,} bad{' and dropped' if config.skip_bad else ''}")
     if summary["turns"]:
@@ -217,7 +217,8 @@ def show(summary: dict[str, Any], survey: Survey, config: DataConfig) -> None:
     for read in survey.kept:
         names = (" chosen", " rejected") if isinstance(read.record, Comparison) else repeat("")
         for name, example in islice(zip(names, read.examples, strict=False), 3):
-            console.print(Line(f"  line {read.row.line}{name}: ", style="dim") + coloured(example, survey.tokenizer))
+            place = f"  line {read.row.line}{name}: ", "dim"
+            console.print(Line.assemble(place, coloured(example, survey.tokenizer)))
     console.print()
 
 
