@@ -74,6 +74,8 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "batch_size", "row_length", "save_every")
+        if not 0 <= self.nursery <= 0.5:
+            raise StageError(f"nursery is {self.nursery}: choose a share of the tokens from 0 to 0.5.")
         self.require_enough(self.tokens, "raise --tokens or lower --batch-size")
 
     def require_enough(self, tokens: int, fix: str) -> None:
@@ -145,7 +147,7 @@ def ordered_rows(tokens: int, config: PretrainConfig) -> tuple[Array, Array]:
     """
     rng = np.random.default_rng([config.seed, 2])
     count = (tokens - 1) // config.row_length
-    first = int(config.nursery * count)
+    first = 0 if config.data else int(config.nursery * count)  # a user's own text has no nursery
     later = first + rng.permutation(count - first)
     return later[: config.batch_size], np.concatenate([rng.permutation(first), later[config.batch_size :]])
 
