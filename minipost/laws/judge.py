@@ -5,20 +5,18 @@ Drawing and shrinking are Hypothesis's. The same seed draws the same inputs; no 
 
 from __future__ import annotations
 
-import os
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, Verbosity, configuration, errors, given, settings
-from hypothesis import seed as seeded
+from hypothesis import errors
 from hypothesis import strategies as st
 
 from minipost.laws.adapters import LawError
 from minipost.laws.candidate import TIME_LIMIT, Candidate, ContractBroken, Hung, Unsupported
+from minipost.laws.drawing import draw
 from minipost.laws.law import LAWS, Broken, Call, Case, Claim, Law, Verdict
 from minipost.laws.printing import counterexample
 from minipost.laws.targets import TARGETS, Target
@@ -26,7 +24,6 @@ from minipost.laws.universal import universal
 
 MAX_EXAMPLES = 100
 SHRINKING = 800  # how many examples shrinking may cost in all, shared by the broken laws of a target
-
 
 Example: TypeAlias = tuple[Case, Mapping[str, Any]]  # a case, and the further draws of all laws of the target
 
@@ -79,12 +76,11 @@ def judge(
         trial.shrink()
     except Hung:
         trial.broken["contract"] = hung(laws[-1], trial.drawn)
-        trial.swept.discard(at_hand[0])
     for law in laws:
         if law.name in trial.broken:
             verdict.broken.append(trial.broken[law.name])
-        elif law.name in trial.unjudged or law.name not in trial.swept:
-            verdict.unjudged[law.name] = trial.unjudged.get(law.name, "a call hung before its turn")
+        elif law.name in trial.unjudged or law.name not in trial.judged:
+            verdict.unjudged[law.name] = trial.unjudged.get(law.name, "every call that it makes breaks the contract")
         else:
             verdict.held.append(law.name)
     return verdict
@@ -102,22 +98,21 @@ class Trial:
     drawn: Case | None = None  # the example that is being tried
     broken: dict[str, Broken] = field(default_factory=dict)
     unjudged: dict[str, str] = field(default_factory=dict)
-    swept: set[str] = field(default_factory=set)
+    judged: set[str] = field(default_factory=set)  # laws that came to an end on some example
 
     def sweep(self, wide: bool) -> None:
         """Try every law that draws such inputs on the same examples: drawing costs more than judging."""
-        laws = [law for law in self.laws if self._is_wide(law) == wide]
+        left = [law for law in self.laws if self._is_wide(law) == wide]
 
         def each(x: Case, extra: Mapping[str, Any]) -> None:
-            for law in laws:
-                done = law.name in self.broken or law.name in self.unjudged
-                if not done and not (law.once and law.name in self.swept):
-                    self.swept.add(law.name)
-                    found = self.tried(law, x, extra)
-                    if found is not None:
-                        self.broken.setdefault(found.law, found)
+            for law in list(left):
+                found = self.tried(law, x, extra)
+                if found is not None:
+                    self.broken.setdefault(found.law, found)
+                if law.once or law.name in self.broken or law.name in self.unjudged:
+                    left.remove(law)
 
-        self._drawing(each, wide, (Phase.generate,))
+        self._drawing(each, wide)
 
     def shrink(self) -> None:
         """Replace every counterexample by the smallest that is found; where one breaks several laws, by the same."""
@@ -146,7 +141,7 @@ class Trial:
                 raise _Broken
 
         with suppress(_Broken, _SmallEnough, errors.Flaky):
-            self._drawing(fails, self._is_wide(law), (Phase.generate, Phase.shrink))
+            self._drawing(fails, self._is_wide(law), shrink=True)
         if not hits:
             return None
         small.append(hits[-1][1])
@@ -165,6 +160,7 @@ class Trial:
             for claim in law.claims(self.subject, x, **{name: extra[f"{law.name} {name}"] for name in law.extra}):
                 if not claim.holds(self._scale()):
                     return self._evidence(law, claim)
+            self.judged.add(law.name)
         except ContractBroken as breach:
             return _breach(self.laws[-1], breach)
         except Unsupported as missing:
@@ -175,27 +171,17 @@ class Trial:
         """Central differences resolve nothing at 1e4."""
         return law.draws == "wide" and not (law.name == "gradient" and self.subject.framework.name == "numpy")
 
-    def _drawing(
-        self, each: Callable[[Case, Mapping[str, Any]], None], wide: bool, phases: tuple[Phase, ...]
-    ) -> None:
+    def _drawing(self, each: Callable[[Case, Mapping[str, Any]], None], wide: bool, shrink: bool = False) -> None:
         """Call `each` on examples; the same ones for the same seed, target and width. Wide ones have more to vary."""
         extras = {f"{law.name} {name}": strategy for law in self.laws for name, strategy in law.extra.items()}
         examples = st.tuples(self.subject.target.strategy(wide), st.fixed_dictionaries(extras))
 
-        @seeded(zlib.crc32(f"{self.seed} {self.subject.target.name} {wide}".encode()))
-        @settings(
-            database=None, deadline=None, max_examples=self.max_examples * (1 + wide), phases=phases, derandomize=False,
-            report_multiple_bugs=False, print_blob=False, verbosity=Verbosity.quiet,
-            suppress_health_check=list(HealthCheck),
-        )  # fmt: skip
-        @given(examples)
-        def draw(example: tuple[Case, dict[str, Any]]) -> None:
-            x, extra = example
-            self.drawn = x.without(*self.subject.binding.unsupported)
-            each(self.drawn, extra)
+        def one(example: Example) -> None:
+            self.drawn = example[0].without(*self.subject.binding.unsupported)
+            each(self.drawn, example[1])
 
-        with _leaving_no_trace():
-            draw()
+        name = f"{self.seed} {self.subject.target.name} {wide}"
+        draw(examples, one, self.max_examples * (1 + wide), name, shrink)
 
     def _scale(self) -> float:
         """The size of what came back: claims compare differences of it."""
@@ -260,7 +246,7 @@ class LawTest:
                 raise _SmallEnough
 
         try:
-            trial._drawing(each, trial._is_wide(self.law), (Phase.generate,))
+            trial._drawing(each, trial._is_wide(self.law))
         except _SmallEnough:
             return True
         except Hung:
@@ -271,17 +257,6 @@ class LawTest:
 def laws_for(target: str) -> list[LawTest]:
     """The laws of a target, each with `check(candidate, framework=None)`."""
     return [LawTest(law) for law in laws_of(target_of(target))]
-
-
-@contextmanager
-def _leaving_no_trace() -> Iterator[None]:
-    """Hypothesis remembers constants of the sources that it meets in a folder `.hypothesis`; not on our account."""
-    home = vars(configuration).get("__hypothesis_home_directory")
-    configuration.set_hypothesis_home_dir(os.devnull)
-    try:
-        yield
-    finally:
-        configuration.set_hypothesis_home_dir(home)
 
 
 def _breach(contract: Law, breach: ContractBroken) -> Broken:
