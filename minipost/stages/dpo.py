@@ -51,7 +51,7 @@ class DPOConfig:
     epochs: int = 1  # passes over the pairs
     batch_size: int = 32  # pairs an update
     row_length: int = 128  # tokens a packed row
-    learning_rate: float = 8e-5  # at its peak
+    learning_rate: float = 1e-4  # at its peak
     lora_rank: int = 0  # train thin adapters of this rank (then ten times the rate); 0 trains all weights
     save_every: int = 50  # updates between checkpoints
 
