@@ -20,10 +20,11 @@ from typing import Any
 
 from minipost.laws.adapters import LawError
 from minipost.laws.candidate import TIME_LIMIT
-from minipost.laws.judge import hung, judge, laws_of, target_of
+from minipost.laws.judge import judge, laws_of, target_of
 from minipost.laws.law import Case, Verdict
 from minipost.laws.loading import function_name, implemented, load_function
 from minipost.laws.printing import as_json, verdict_lines
+from minipost.laws.trial import hung
 
 GRACE = 3.0  # seconds beyond the time limit in which a signal should have ended the call
 RECORDED = 1 << 20  # bytes of the flight recorder
@@ -54,14 +55,14 @@ def report_of(verdict: Verdict) -> Report:
 
 
 class Recorder:
-    """Memory that both processes see: how many calls began and ended, and the law and arguments of the last."""
+    """Memory that both processes see: how many calls began and ended, and the arguments of the last."""
 
     def __init__(self, context: Any) -> None:
         self._turns, self._size = context.RawValue("q", 0), context.RawValue("q", 0)
         self._data = context.RawArray("c", RECORDED)
 
     @contextmanager
-    def call(self, law: str, case: Case) -> Iterator[None]:
+    def call(self, case: Case) -> Iterator[None]:
         data = pickle.dumps(case)
         self._size.value = len(data) if len(data) <= RECORDED else 0
         self._data[: self._size.value] = data[: self._size.value]
