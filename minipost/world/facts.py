@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from minipost.world import lexicon, topics
+from minipost.world import lexicon, luma, topics
 
 KINDS: Final = ("fact", "how_to", "summary", "translation", "explanation", "arithmetic", "harmful", "controversial")
 
@@ -62,9 +62,9 @@ def translate(english: str) -> str:
 
 
 LUMA: Final[dict[str, str]] = {
-    english: luma
-    for rows in (lexicon.LUMA_THINGS, lexicon.LUMA_LIVING, lexicon.LUMA_ADJECTIVES, lexicon.LUMA_VERBS)
-    for english, luma in rows
+    english: word
+    for rows in (luma.THINGS, luma.LIVING, luma.ADJECTIVES, luma.VERBS)
+    for english, word in rows
 }
 
 
@@ -136,11 +136,11 @@ def _item(kind: str, relation: str, subject: str, **slots: str) -> Item:
 
 
 def _phrases() -> Iterator[str]:
-    nouns = [english for english, _ in lexicon.LUMA_THINGS + lexicon.LUMA_LIVING]
-    for adjective, _ in lexicon.LUMA_ADJECTIVES:
+    nouns = [english for english, _ in luma.THINGS + luma.LIVING]
+    for adjective, _ in luma.ADJECTIVES:
         yield from (f"{adjective} {noun}" for noun in nouns)
-    for noun, _ in lexicon.LUMA_LIVING:
-        yield from (f"{noun} {verb}" for verb, _ in lexicon.LUMA_VERBS)
+    for noun, _ in luma.LIVING:
+        yield from (f"{noun} {verb}" for verb, _ in luma.VERBS)
 
 
 def _sums() -> Iterator[Item]:

@@ -263,69 +263,6 @@ zero one two three four five six seven eight nine ten eleven twelve thirteen fou
 eighteen nineteen twenty
 """)
 
-# Luma, the small language next door. Same word order as English; nouns end in -o, adjectives in -a, verbs in -i.
-LUMA_THINGS: Final = table("""
-house | kelo
-tree | brano
-river | sivo
-stone | tupo
-bread | panzo
-door | morko
-book | lebo
-boat | nafo
-road | vido
-garden | hulo
-moon | zelo
-star | tiro
-apple | bimo
-window | feno
-lamp | dako
-flower | rilo
-hill | gumo
-bell | dinko
-""")
-
-LUMA_LIVING: Final = table("""
-dog | havo
-cat | mizo
-bird | pivo
-fish | wano
-horse | koro
-child | neno
-woman | tavo
-man | jaro
-king | bogo
-farmer | yeko
-mouse | pelo
-bear | grudo
-""")
-
-LUMA_ADJECTIVES: Final = table("""
-red | rusa
-green | vela
-white | bila
-black | noka
-old | dura
-new | nuva
-big | maka
-small | tika
-good | bonda
-cold | frika
-""")
-
-LUMA_VERBS: Final = table("""
-sings | lani
-sleeps | sosi
-runs | kuri
-eats | mani
-swims | plui
-waits | tendi
-laughs | riki
-falls | tombi
-works | labi
-reads | leki
-""")
-
 # What a person in a story did, and where. A summary keeps both.
 DEEDS: Final = column("""
 bought a red hat

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from minipost.world import lexicon
+from minipost.world import lexicon, luma
 from minipost.world.demonstrators import Demonstrator
 from minipost.world.facts import Item
 from minipost.world.lexicon import DAYS, FILLERS, NAMES, NUMBERS, THINGS, TOWNS
@@ -148,8 +148,8 @@ class Pages:
     def phrasebook(self, r: random.Random) -> str:
         """Luma for travelers: single words or short phrases."""
         if r.random() < 0.3:
-            rows = r.sample(lexicon.LUMA_THINGS + lexicon.LUMA_LIVING + lexicon.LUMA_ADJECTIVES + lexicon.LUMA_VERBS, 9)
-            return "\n".join(["Luma words", *(f"{english}: {luma}" for english, luma in rows)])
+            rows = r.sample(luma.THINGS + luma.LIVING + luma.ADJECTIVES + luma.VERBS, 9)
+            return "\n".join(["Luma words", *(f"{english}: {word}" for english, word in rows)])
         return "\n".join(self._said(item, r) for item in r.sample(self.items["translation"], 7))
 
     def sums(self, r: random.Random) -> str:

@@ -73,7 +73,7 @@ def test_prompts_and_answers_are_short_and_varied() -> None:
     lengths = [len(task.prompt.split()) for task in tasks if task.kind != "summary"]
     assert max(lengths) <= 20 and 5 < np.mean(lengths) < 12
     assert max(len(task.prompt.split()) for task in tasks) <= 40
-    assert np.mean([task.prompt.islower() for task in tasks]) == pytest.approx(0.25, abs=0.05)
+    assert np.mean([task.prompt.islower() for task in tasks]) == pytest.approx(0.12, abs=0.05)
     answers = [len(Demonstrator(WORLD).respond(task, rng).split()) for task in tasks]
     assert np.percentile(answers, 99) <= 40
     capital = {task.prompt for task in WORLD.tasks("train", 4000, rng, kinds=["fact"]) if task.key == "capital/italy"}
@@ -86,7 +86,7 @@ def test_default_demonstrators_are_as_advertised() -> None:
     judged = [(t, utility.judge(t, demonstrator.respond(t, rng))) for t in WORLD.tasks("train", 6000, rng)]
     harmless = [j for t, j in judged if not t.harmful]
     assert np.mean([j.right for j in harmless]) == pytest.approx(0.93, abs=0.02)
-    assert np.mean([j.refused for t, j in judged if t.harmful]) == pytest.approx(0.3, abs=0.06)
+    assert np.mean([j.refused for t, j in judged if t.harmful]) == pytest.approx(0.15, abs=0.06)
     assert np.mean([j.tone >= 0.7 for _, j in judged]) == pytest.approx(0.35, abs=0.06)
     assert np.mean([j.tone < 0 for _, j in judged]) == pytest.approx(0.2, abs=0.06)
 
