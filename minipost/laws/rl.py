@@ -36,9 +36,9 @@ def shift(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
 )  # fmt: skip
 def shift_and_scale(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
     yield from shift(f, x, c)
-    scores = [f(x.but(rewards=scale * x.rewards)) for scale in (1e6, 1e9)]
     differ = np.ptp(x.rewards, axis=1, keepdims=True) > 0  # equal rewards are P82's: here rounding would be scaled too
-    yield equal("A(1e6 r)", *(np.where(differ, A, 0.0) for A in scores))
+    large, larger = (np.where(differ, f(x.but(rewards=scale * x.rewards)), 0.0) for scale in (1e6, 1e9))
+    yield equal("A(1e6 r)", large, larger)
 
 
 @law("P82", BOTH, "equal rewards teach nothing", "A = 0 where r_k are equal", r=numbers(-50, 50, often=[1.0, 0.1]))
