@@ -46,6 +46,7 @@ class TourConfig:
     size: Literal["smoke", "nano", "default", "small"] = "default"  # 10 seconds (learns nothing), 2, 10 or 30 minutes
     seed: int = 0  # of everything but the world
     world_seed: int = 0  # which world
+    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     quality: float = 0.75  # of the web: 0 is noise, 1 is mostly good dialogue
     resume: bool = False  # go on with an interrupted tour
     overwrite: bool = False  # replace an existing tour
@@ -67,7 +68,7 @@ class Plan:
 def plan(config: TourConfig) -> Plan:
     """What a size means, in the stages' own terms."""
     out = config.out
-    common: dict[str, Any] = {"seed": config.seed, "world_seed": config.world_seed}
+    common: dict[str, Any] = {"seed": config.seed, "world_seed": config.world_seed, "world_share": config.world_share}
     full = Plan(
         PretrainConfig(out=out / "pretrain", quality=config.quality, **common),
         SFTConfig(base=out / "pretrain", out=out / "sft", **common),
@@ -178,7 +179,7 @@ def compare_models(
     config: TourConfig, p: Plan, models: Mapping[str, Model], judge: Model
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(summary, details for the report)."""
-    world = World(config.world_seed)
+    world = World(config.world_seed, config.world_share)
     utility, sft_model = Utility(world), models["sft"]
     tasks = held_out_tasks(world, p.prompts, config.seed)
     rng = np.random.default_rng([config.seed, 9])

@@ -54,6 +54,7 @@ class PretrainConfig:
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own (.txt, or JSONL with text), read instead of the web
     world_seed: int = 0  # which world
+    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     quality: float = 0.75  # of the web: 0 is noise, 1 is mostly good dialogue
     tokens: int = 3_200_000  # training tokens, each seen once
     nursery: float = 0.2  # share of the tokens that come first, half of it rhymes: see `ordered_rows`
@@ -154,7 +155,7 @@ def ordered_rows(tokens: int, config: PretrainConfig) -> tuple[Array, Array]:
 
 def read_the_web(config: PretrainConfig) -> tuple[Tokenizer, Array]:
     """Train the tokenizer on some pages, then encode pages, those of the nursery first, until there are enough."""
-    world = World(config.world_seed)
+    world = World(config.world_seed, config.world_share)
     rng = np.random.default_rng([config.seed, 3])
     pages, nursery = world.web(rng, config.quality), world.web(rng, config.quality, rhymes=0.5)
     tokenizer = Tokenizer.train([indented(next(pages)) for _ in range(4000)], config.vocab_size)
