@@ -31,6 +31,9 @@ COMMANDS = {  # name: (module:function, what it does)
     "import": ("minipost.convert:import_command", "bring a checkpoint in: Hugging Face, GGUF, llama2.c, smollm2"),
     "export": ("minipost.convert:export_command", "take a trained model out, as a folder for transformers"),
     "laws": ("minipost.laws.command:command", "hold a loss, ours or yours, to the laws of its maths"),
+    "claims": ("minipost.claims.command:command", "measure what is said about post-training, claim by claim"),
+    "lesson": ("minipost.lessons.command:lesson_command", "build a lesson's page, or check that it is fresh"),
+    "exercise": ("minipost.lessons.command:exercise_command", "check your solutions of a lesson's exercises"),
     "eval": ("minipost.evaluate:command", "measure a trained model"),
 }
 

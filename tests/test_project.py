@@ -35,7 +35,7 @@ FLOORS: dict[str, int] = {
             ("stages",),
             ("claims", "evaluate", "convert", "examine"),
             ("report", "chat"),
-            ("tour", "cli"),
+            ("tour", "cli", "lessons"),
             ("__main__",),
         ]
     )

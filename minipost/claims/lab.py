@@ -1,0 +1,119 @@
+"""The laboratory: what was trained once is not trained again.
+
+Lessons and claims share models. A *piece* is a folder that some function fills; it is named after the configuration
+that it was made from, so that another configuration is another folder and the same one is found again:
+
+    lab = Lab()
+    base = lab.run(pretrain, PretrainConfig(tokens=lab.pick(200_000, 8_000)), about="60 s")     # a stage's run folder
+    table = lab.numbers("landscape", {"beta": 0.1}, lambda: {"x": ..., "y": ...})                # arrays
+
+Everything is kept below `MINIPOST_LESSONS` (default: `runs/lessons` in the project). A name includes the configuration
+and the package's version, not the code below it: after a change to a stage or to the world delete the folder.
+
+`MINIPOST_FAST=1` asks for tiny settings, which run everything and show nothing. Messages go to stderr: a lesson's page
+reads the same whether its pieces were trained or found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from minipost import __version__
+
+T = TypeVar("T")
+FINISHED = "piece.json"  # written last: a folder without it is a leftover of an interrupted run
+
+
+class Lab:
+    """Where pieces are kept, and whether settings are tiny.
+
+    `root` and `fast` default to what the environment variables `MINIPOST_LESSONS` and `MINIPOST_FAST` say.
+    """
+
+    def __init__(self, root: Path | None = None, fast: bool | None = None) -> None:
+        self.root = default_root() if root is None else root
+        self.fast = os.environ.get("MINIPOST_FAST") == "1" if fast is None else fast
+
+    def pick(self, full: T, fast: T) -> T:
+        """One of two settings, by mode."""
+        return fast if self.fast else full
+
+    def piece(self, name: str, config: Any, make: Callable[[Path], object], about: str = "") -> Path:
+        """The folder that `make(folder)` fills, made now or found. `about` says how long it takes: "20 s".
+
+        `config` is a dataclass or JSON-like value that determines the result, seeds included.
+        """
+        text = json.dumps({"name": name, "version": __version__, "config": self._plain(config)}, sort_keys=True)
+        folder = self.root / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+        if (folder / FINISHED).is_file():
+            _say(f"reusing {folder.name}")
+            return folder
+        _say(f"training {folder.name}" + (f" (about {about})" if about else ""))
+        self.root.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=self.root))
+        try:
+            make(work)
+            (work / FINISHED).write_text(text + "\n", encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            work.rename(folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        return folder
+
+    def run(self, stage: Callable[[Any], object], config: Any, about: str = "") -> Path:
+        """The run folder of a stage, such as `lab.run(sft, SFTConfig(base=folder))`; `config.out` is set here."""
+        return self.piece(
+            stage.__name__,
+            dataclasses.replace(config, out=Path("here")),
+            lambda folder: stage(dataclasses.replace(config, out=folder / "run")),
+            about,
+        ) / "run"  # fmt: skip
+
+    def numbers(
+        self, name: str, config: Any, make: Callable[[], Mapping[str, npt.ArrayLike]], about: str = ""
+    ) -> dict[str, npt.NDArray[Any]]:
+        """The arrays that `make()` returns, by name, computed now or read from the disk."""
+
+        def save(folder: Path) -> None:
+            np.savez(folder / "numbers.npz", allow_pickle=False, **{k: np.asarray(v) for k, v in make().items()})
+
+        with np.load(self.piece(name, config, save, about) / "numbers.npz") as stored:
+            return dict(stored)
+
+    def _plain(self, value: Any) -> Any:
+        """A configuration as JSON values. Paths inside the laboratory are written relative to it."""
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+            return self._plain(fields)
+        if isinstance(value, Mapping):
+            return {str(key): self._plain(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._plain(inner) for inner in value]
+        if isinstance(value, Path):
+            return str(value.relative_to(self.root) if value.is_relative_to(self.root) else value)
+        return value
+
+
+def default_root() -> Path:
+    """`MINIPOST_LESSONS`, else `runs/lessons` of the project around the current folder, else of that folder."""
+    if chosen := os.environ.get("MINIPOST_LESSONS"):
+        return Path(chosen)
+    here = Path.cwd()
+    project = next((folder for folder in (here, *here.parents) if (folder / "lessons").is_dir()), here)
+    return project / "runs" / "lessons"
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
