@@ -13,11 +13,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from numba.core import event
 from numba.extending import overload
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,6 +37,24 @@ def kernel(function: F) -> F:
         return numba.njit(function, cache=True, **OPTIONS)
     except RuntimeError:  # "cannot cache function: no locator available": nowhere to write
         return numba.njit(function, **OPTIONS)
+
+
+class _SayOnce(event.Listener):  # type: ignore[misc]
+    """Tell who waits why: the first kernel that is compiled, and not found in the cache, is announced."""
+
+    def __init__(self) -> None:
+        self.said = False
+
+    def on_start(self, event: Any) -> None:
+        if not self.said and event.data["dispatcher"].targetoptions.get("error_model") == "numpy":  # one of ours
+            self.said = True
+            print("Compiling kernels for this machine: some ten seconds, once.", file=sys.stderr, flush=True)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _SayOnce())
 
 
 def exp(x: Any) -> Any:
