@@ -85,3 +85,18 @@ def _exp_in_kernels(x):  # type: ignore[no-untyped-def]
         return zero if x < low else (p * r * r + r + one) * scale
 
     return polynomial
+
+
+@kernel
+def largest(x: Any) -> Any:
+    """The maximum of x[n], n >= 1. Eight running maxima, since one alone is a chain that does not vectorise."""
+    a = b = c = d = e = f = g = h = x[0]
+    whole = x.shape[0] // 8 * 8
+    for j in range(0, whole, 8):
+        y = x[j : j + 8]
+        a, b, c, d = max(a, y[0]), max(b, y[1]), max(c, y[2]), max(d, y[3])
+        e, f, g, h = max(e, y[4]), max(f, y[5]), max(g, y[6]), max(h, y[7])
+    top = max(max(max(a, b), max(c, d)), max(max(e, f), max(g, h)))
+    for j in range(whole, x.shape[0]):
+        top = max(top, x[j])
+    return top
