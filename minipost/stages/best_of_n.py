@@ -21,7 +21,7 @@ from minipost.data import Prompt, Turns
 from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound
 from minipost.model import Array, readout
 from minipost.runs import Run, progress
-from minipost.stages.training import Model, StageError, read_off, require_positive
+from minipost.stages.training import Model, StageError, dropped, read_off, require_positive
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
 from minipost.world import Task, Utility, World
@@ -38,6 +38,7 @@ class BestOfNConfig:
     overwrite: bool = False  # replace an existing run
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     world_seed: int = 0  # which world
     n: int = 16  # samples a prompt
     prompts: int = 200  # held-out prompts
@@ -83,7 +84,7 @@ def best_of_n(config: BestOfNConfig) -> list[Candidates] | list[Answered[Prompt]
     if policy.tokenizer != judge.tokenizer:
         raise StageError(f"{config.policy} and {config.reward} have different tokenizers: train one from the other.")
     room = policy.config.context - config.max_new_tokens
-    mine = data.prompts(config.data, policy.tokenizer, room) if config.data else None
+    mine = data.prompts(config.data, policy.tokenizer, room, dropped(config)) if config.data else None
     run = Run.create(
         config.out, "best_of_n", config, config.seed, {"policy": config.policy, "reward": config.reward},
         resume=config.resume, overwrite=config.overwrite,

@@ -34,7 +34,7 @@ from minipost.losses import aggregate, policy_loss, ratio_statistics, value_loss
 from minipost.model import AdamW, Array, ModelConfig, Sampled, Sampling, generate, readout, value_and_grad, with_head
 from minipost.model.parallel import map_shards, threads
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, known_answer, require_positive, updates
+from minipost.stages.training import Model, StageError, dropped, known_answer, require_positive, updates
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Task, Utility, World
@@ -53,6 +53,7 @@ class PPOConfig:
     overwrite: bool = False  # replace an existing run
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     world_seed: int = 0  # which world the prompts come from
     iterations: int = 50  # rollouts, each followed by updates
     rollout: int = 64  # responses an iteration
@@ -124,7 +125,7 @@ def ppo(config: PPOConfig) -> Model:
     if policy.tokenizer != judge.tokenizer:
         raise StageError(f"{config.policy} and {config.reward} have different tokenizers: train one from the other.")
     room = policy.config.context - config.max_new_tokens
-    mine = data.prompts(config.data, policy.tokenizer, room) if config.data else None
+    mine = data.prompts(config.data, policy.tokenizer, room, dropped(config)) if config.data else None
     run = Run.create(
         config.out, "ppo", config, config.seed, {"policy": config.policy, "reward": config.reward},
         resume=config.resume, overwrite=config.overwrite,

@@ -37,7 +37,7 @@ from minipost.model import (
 )
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, known_answer, require_positive, updates
+from minipost.stages.training import Model, StageError, dropped, known_answer, require_positive, updates
 from minipost.text import Tokenizer, indented
 from minipost.text.batching import Packed, stream
 from minipost.world import World
@@ -53,6 +53,7 @@ class PretrainConfig:
     overwrite: bool = False  # replace an existing run
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own (.txt, or JSONL with text), read instead of the web
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     world_seed: int = 0  # which world
     quality: float = 0.75  # of the web: 0 is noise, 1 is mostly good dialogue
     tokens: int = 3_200_000  # training tokens, each seen once
@@ -168,13 +169,13 @@ def read_the_web(config: PretrainConfig) -> tuple[Tokenizer, Array]:
 def read_files(config: PretrainConfig) -> tuple[Tokenizer, Array]:
     """The same from files: the tokenizer from their first millions of characters, then `tokens` tokens, or all."""
     first: list[str] = []
-    pieces, size = data.texts(config.data), 0
+    pieces, size = data.texts(config.data, dropped(config)), 0
     while size < TOKENIZER_TEXT and (piece := next(pieces, None)) is not None:
         first.append(indented(piece.text))
         size += len(piece.text)
     tokenizer = Tokenizer.train(first, config.vocab_size)
     ids = array("q")
-    for piece in data.texts(config.data):
+    for piece in data.texts(config.data, dropped(config)):
         ids.extend([tokenizer.document_id] if piece.opens else [])
         ids.extend(text_tokens(piece, tokenizer))
         if len(ids) >= config.tokens:

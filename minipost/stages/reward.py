@@ -22,7 +22,16 @@ from minipost.losses import bradley_terry, pair_accuracy
 from minipost.model import AdamW, Array, readout, schedule, value_and_grad, with_head
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, known_answer, minibatch, read_off, require_positive, updates
+from minipost.stages.training import (
+    Model,
+    StageError,
+    dropped,
+    known_answer,
+    minibatch,
+    read_off,
+    require_positive,
+    updates,
+)
 from minipost.text import Tokenizer, prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Labeler, Utility, World
@@ -36,6 +45,7 @@ class RewardConfig:
     policy: Path = Path("runs/sft")  # the run folder of the SFT model: its answers are compared, its weights the start
     preferences: Path | None = None  # JSONL with prompt, chosen, rejected; made in the world if not given
     data: tuple[Path, ...] = ()  # preference files of your own, in any format of `minipost data`
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     out: Path = Path("runs/reward")  # the run's folder
     seed: int = 0  # of the answers, the labels and their order
     resume: bool = False  # go on with an interrupted run
@@ -62,7 +72,9 @@ def reward(config: RewardConfig) -> Model:
     """Train a reward model; returns it and leaves the run folder `config.out`, with its pairs in preferences.jsonl."""
     policy = Model.load(config.policy)
     given = read_pairs(config.preferences) if config.preferences else None
-    sides = data.comparisons(config.data, policy.tokenizer, policy.config.context) if config.data else None
+    sides = None
+    if config.data:
+        sides = data.comparisons(config.data, policy.tokenizer, policy.config.context, dropped(config))
     run = Run.create(
         config.out, "reward", config, config.seed, {"policy": config.policy},
         resume=config.resume, overwrite=config.overwrite,

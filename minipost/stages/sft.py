@@ -22,7 +22,7 @@ from minipost.losses import cross_entropy
 from minipost.model import AdamW, Array, ModelConfig, logits, lora, output_weight, readout, schedule, value_and_grad
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, known_answer, minibatch, require_positive, updates
+from minipost.stages.training import Model, dropped, known_answer, minibatch, require_positive, updates
 from minipost.text import indented, prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Demonstrator, World
@@ -40,6 +40,7 @@ class SFTConfig:
     overwrite: bool = False  # replace an existing run
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own: prompt-completion, Alpaca, ShareGPT, messages; no replay then
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     world_seed: int = 0  # which world
     demonstrations: int = 10_000  # how many are written
     skill: float = 0.95  # of the demonstrators: the share of right answers
@@ -60,7 +61,9 @@ class SFTConfig:
 def sft(config: SFTConfig) -> Model:
     """Finetune the base model on demonstrations; returns the model and leaves the run folder `config.out`."""
     base = Model.load(config.base)
-    mine = data.demonstrations(config.data, base.tokenizer, base.config.context) if config.data else None
+    mine = None
+    if config.data:
+        mine = data.demonstrations(config.data, base.tokenizer, base.config.context, dropped(config))
     run = Run.create(
         config.out, "sft", config, config.seed, {"base": config.base}, resume=config.resume, overwrite=config.overwrite
     )

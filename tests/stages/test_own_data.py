@@ -116,6 +116,27 @@ def test_wrong_data_are_refused_before_a_run_is_made(own: Path, tmp_path: Path) 
         RewardConfig(preferences=bad, data=(bad,))
 
 
+def test_bad_rows_are_left_out_if_asked_and_written_down(own: Path, tmp_path: Path) -> None:
+    """What is learnt from the good rows is what a file of good rows alone would teach, bit for bit."""
+    good = [{"instruction": q, "input": "", "output": a} for q, a, _ in questions()]
+    written(tmp_path / "mixed.jsonl", [{"instruction": "", "input": "", "output": "x"}, *good, {"output": "y"}])
+    sft(SFTConfig(own / "base", tmp_path / "sft", data=(tmp_path / "mixed.jsonl",), skip_bad=True, batch_size=8))
+    assert contents(tmp_path / "sft")["model.safetensors"] == contents(own / "sft")["model.safetensors"]
+    report = [json.loads(line) for line in (tmp_path / "sft-dropped.jsonl").read_text().splitlines()]
+    assert [row["line"] for row in report] == [1, 42]
+    assert all(row["what"] and row["fix"] and "row" in row for row in report)
+
+    bad = {"prompt": "p", "chosen": "c", "rejected": "c"}
+    pairs = [{"prompt": q, "chosen": a, "rejected": b} for q, a, b in questions()]
+    for stage, config, name in ((reward, RewardConfig, "reward"), (dpo, DPOConfig, "dpo")):
+        mixed = written(tmp_path / "pairs.jsonl", [*pairs, bad])
+        stage(config(own / "sft", out=tmp_path / name, data=(mixed,), skip_bad=True, batch_size=8))  # type: ignore[operator]
+        assert len((tmp_path / f"{name}-dropped.jsonl").read_text().splitlines()) == 1
+        written(mixed, [bad])
+        with pytest.raises(DataError, match=r"1 of 1 rows are bad(.|\n)*No row is left"):
+            stage(config(own / "sft", out=tmp_path / name, data=(mixed,), skip_bad=True, overwrite=True))  # type: ignore[operator]
+
+
 @pytest.mark.parametrize(
     "config, wrong, part",
     [
