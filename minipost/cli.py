@@ -18,7 +18,7 @@ from minipost import __version__
 from minipost.errors import UserError
 
 COMMANDS = {  # name: (module:function, what it does)
-    "tour": ("minipost.tour:command", "the whole pipeline in the simulated world, with a report at its end"),
+    "tour": ("minipost.own.tour:command", "the whole pipeline, in the simulated world or on your data, with a report"),
     "pretrain": ("minipost.stages.pretrain:command", "learn the language and the facts of a noisy web"),
     "sft": ("minipost.stages.sft:command", "learn to converse from demonstrations"),
     "reward": ("minipost.stages.reward:command", "learn a reward model from comparisons"),

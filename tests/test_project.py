@@ -35,7 +35,9 @@ FLOORS: dict[str, int] = {
             ("stages",),
             ("claims", "evaluate", "convert", "examine"),
             ("report", "chat"),
-            ("tour", "cli"),
+            ("tour",),
+            ("own", "cli"),
+            ("completion",),
             ("__main__",),
         ]
     )

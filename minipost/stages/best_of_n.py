@@ -27,6 +27,12 @@ from minipost.text.batching import Example
 from minipost.world import Task, Utility, World
 from minipost.world.collect import answer
 
+HELP = """Answer N times, keep the best by the reward model.
+
+Examples:
+  minipost best-of-n --n 16
+  minipost best-of-n --policy runs/mine --reward runs/judge --data prompts.jsonl --out runs/best"""
+
 
 @dataclass(frozen=True)
 class BestOfNConfig:
@@ -170,5 +176,5 @@ def curve_of_proxy(found: Sequence[Answered[T]]) -> list[dict[str, Any]]:
 
 
 def command(argv: Sequence[str]) -> int:
-    best_of_n(parse(BestOfNConfig, argv, "minipost best-of-n", "Answer N times, keep the best by the reward model."))
+    best_of_n(parse(BestOfNConfig, argv, "minipost best-of-n", HELP))
     return 0

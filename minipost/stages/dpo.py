@@ -43,6 +43,13 @@ from minipost.world.collect import Pair, read_pairs
 Sides = tuple[Example, Example]  # chosen, rejected
 Logps = tuple[Any, Any, Any, Any]  # policy chosen, policy rejected, reference chosen, reference rejected, each [pairs]
 
+HELP = """Tune a policy on preference pairs with DPO or a relative.
+
+Examples:
+  minipost dpo
+  minipost dpo --policy runs/mine --data pairs.jsonl --skip-bad --out runs/dpo-mine
+  minipost dpo --loss-type ipo --beta 0.05"""
+
 
 @dataclass(frozen=True)
 class DPOConfig:
@@ -178,5 +185,5 @@ def reference_logps(model: Model, pairs: Sequence[Sides], row_length: int) -> Ar
 
 
 def command(argv: Sequence[str]) -> int:
-    dpo(parse(DPOConfig, argv, "minipost dpo", "Tune a policy on preference pairs with DPO or a relative."))
+    dpo(parse(DPOConfig, argv, "minipost dpo", HELP))
     return 0

@@ -42,6 +42,12 @@ from minipost.world import Task, Utility, World
 Score = Callable[[Sequence[Example], Sequence[bool]], Array]  # (prompts with responses, ended) -> scores[S]
 Prompts = Callable[[np.random.Generator, int], list[list[int]]]  # (rng, how many) -> token ids
 
+HELP = """Tune a policy with PPO against a reward model.
+
+Examples:
+  minipost ppo
+  minipost ppo --policy runs/mine --reward runs/judge --data prompts.jsonl --beta 0.1 --out runs/ppo-mine"""
+
 
 @dataclass(frozen=True)
 class PPOConfig:
@@ -358,5 +364,5 @@ def rollout_metrics(roll: Rollout, beta: float) -> dict[str, float]:
 
 
 def command(argv: Sequence[str]) -> int:
-    ppo(parse(PPOConfig, argv, "minipost ppo", "Tune a policy with PPO against a reward model."))
+    ppo(parse(PPOConfig, argv, "minipost ppo", HELP))
     return 0

@@ -30,6 +30,13 @@ from minipost.world.collect import Demonstration, demonstrate
 
 REPLAY_QUALITY = 1.0  # of the pages that are mixed in
 
+HELP = """Finetune a base model on demonstrations, the world's or your own.
+
+Examples:
+  minipost sft
+  minipost sft --base runs/base --data demonstrations.jsonl --skip-bad --out runs/mine
+  minipost sft --base runs/smollm2 --data demonstrations.jsonl --lora-rank 16 --learning-rate 5e-4 --out runs/smol"""
+
 
 @dataclass(frozen=True)
 class SFTConfig:
@@ -134,5 +141,5 @@ def plain_loss(weights: dict[str, Array], config: ModelConfig, batch: Sequence[E
 
 
 def command(argv: Sequence[str]) -> int:
-    sft(parse(SFTConfig, argv, "minipost sft", "Finetune a base model on demonstrations."))
+    sft(parse(SFTConfig, argv, "minipost sft", HELP))
     return 0
