@@ -22,7 +22,7 @@ from minipost.report.style import DARK, LIGHT, WIDTH, png, styled, theme
 from minipost.report.wording import label, number, percent
 
 Data = Mapping[str, Any]
-OVERVIEW = ("gold", "frontier", "ppo-proxy-gold", "pizza", "calibration", "harm")
+OVERVIEW = ("gold", "proxy", "frontier", "ppo-proxy-gold", "pizza", "calibration", "harm")
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from nano import contents, rows
 
 from minipost import cli
 from minipost.data import DataError
+from minipost.model import lora
 from minipost.runs import RunError, load_model
 from minipost.stages.best_of_n import BestOfNConfig, best_of_n
 from minipost.stages.dpo import DPOConfig, dpo
 from minipost.stages.ppo import PPOConfig, ppo
-from minipost.stages.pretrain import PretrainConfig, pretrain
+from minipost.stages.pretrain import PretrainConfig, ordered_rows, pretrain
 from minipost.stages.reward import RewardConfig, reward
 from minipost.stages.sft import SFTConfig, sft
 from minipost.stages.training import StageError
@@ -68,6 +69,25 @@ def test_the_reward_model_and_dpo_start_at_ln_2(own: Path) -> None:
         assert first["loss"] == pytest.approx(np.log(2), abs=1e-4)
         assert last["loss"] < first["loss"]
     assert not (own / "reward/preferences.jsonl").exists()  # the pairs are the user's
+
+
+def test_further_epochs_read_the_same_rows_in_another_order() -> None:
+    once, more = (PretrainConfig(data=(Path("book.txt"),), epochs=n) for n in (1, 3))
+    (held_out, first), (same, rows_) = ordered_rows(10_000, once), ordered_rows(10_000, more)
+    assert np.array_equal(held_out, same)
+    passes = rows_.reshape(3, -1)
+    assert np.array_equal(passes[0], first) and not np.array_equal(passes[1], first)
+    assert all(set(part) == set(first) and not set(part) & set(held_out) for part in passes)
+
+
+def test_a_reward_model_through_adapters_keeps_what_it_started_from(own: Path, tmp_path: Path) -> None:
+    """Only the adapted matrices and the head differ from the SFT model; the loss starts at ln 2 all the same."""
+    config = RewardConfig(own / "sft", out=tmp_path / "r", data=(own / "pairs.jsonl",), batch_size=8, lora_rank=2)
+    judge, start = reward(config), load_model(own / "sft")[0]
+    changed = {name for name, w in start.items() if not np.array_equal(judge.weights[name], w)}
+    assert changed and all(name.endswith(lora.PARTS) for name in changed)
+    assert judge.weights.keys() - start.keys() == {"score"} and np.any(judge.weights["score"])
+    assert rows(tmp_path / "r")[0]["loss"] == pytest.approx(np.log(2), abs=1e-4)
 
 
 def test_the_data_are_part_of_a_run_and_its_result(own: Path, tmp_path: Path) -> None:
