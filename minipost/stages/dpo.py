@@ -26,7 +26,16 @@ from minipost.losses import dpo as losses
 from minipost.model import AdamW, Array, lora, readout, schedule, value_and_grad
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, known_answer, minibatch, read_off, require_positive, updates
+from minipost.stages.training import (
+    Model,
+    StageError,
+    dropped,
+    known_answer,
+    minibatch,
+    read_off,
+    require_positive,
+    updates,
+)
 from minipost.text import prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world.collect import Pair, read_pairs
@@ -34,12 +43,20 @@ from minipost.world.collect import Pair, read_pairs
 Sides = tuple[Example, Example]  # chosen, rejected
 Logps = tuple[Any, Any, Any, Any]  # policy chosen, policy rejected, reference chosen, reference rejected, each [pairs]
 
+HELP = """Tune a policy on preference pairs with DPO or a relative.
+
+Examples:
+  minipost dpo
+  minipost dpo --policy runs/mine --data pairs.jsonl --skip-bad --out runs/dpo-mine
+  minipost dpo --loss-type ipo --beta 0.05"""
+
 
 @dataclass(frozen=True)
 class DPOConfig:
     policy: Path = Path("runs/sft")  # the run folder of the SFT model: the start and the reference
     preferences: Path = Path("runs/reward/preferences.jsonl")  # JSONL with prompt, chosen, rejected
     data: tuple[Path, ...] = ()  # preference files of your own, in any format of `minipost data`, instead of those
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     out: Path = Path("runs/dpo")  # the run's folder
     seed: int = 0  # of the order of the pairs
     resume: bool = False  # go on with an interrupted run
@@ -75,7 +92,7 @@ def dpo(config: DPOConfig) -> Model:
     """Finetune the policy on pairs; returns the model and leaves the run folder `config.out`."""
     policy = Model.load(config.policy)
     if config.data:
-        pairs = data.comparisons(config.data, policy.tokenizer, policy.config.context)
+        pairs = data.comparisons(config.data, policy.tokenizer, policy.config.context, dropped(config))
     else:
         pairs = encode(policy, read_pairs(config.preferences))
     run = Run.create(
@@ -168,5 +185,5 @@ def reference_logps(model: Model, pairs: Sequence[Sides], row_length: int) -> Ar
 
 
 def command(argv: Sequence[str]) -> int:
-    dpo(parse(DPOConfig, argv, "minipost dpo", "Tune a policy on preference pairs with DPO or a relative."))
+    dpo(parse(DPOConfig, argv, "minipost dpo", HELP))
     return 0
