@@ -1,0 +1,62 @@
+"""The roofline of a run: each result against what this machine allows at its ratio of arithmetic to memory traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.harness import say
+from benchmarks.machine import Machine
+from minipost.report import style
+
+COLOURS = {"minipost": "sft", "torch": "ppo", "compile": "dpo", "jax": "best_of_n", "transformers": "rloo", "NumPy": "grpo"}
+MARKERS = {"minipost": "o", "torch": "D", "compile": "v", "jax": "^", "transformers": "X", "NumPy": "s"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A result: whose, operations a byte, operations a second; `label` stands beside minipost's own."""
+
+    name: str
+    intensity: float
+    flops: float
+    label: str = ""
+
+
+@style.styled
+def roofline(here: Machine, points: Sequence[Point], title: str, threads: int | None = None) -> Figure:
+    """Both axes are logarithmic. `threads=1` draws the roof of one thread."""
+    peak, bandwidth = (here.sgemm_one, here.triad_one) if threads == 1 else (here.sgemm, here.triad)
+    figure, ax = style.canvas(None, height=3.6, width=6.4)
+    ridge = peak / bandwidth
+    low = min([ridge / 4, *(p.intensity for p in points)]) / 2
+    high = max([ridge * 8, *(p.intensity for p in points)]) * 2
+    x = np.geomspace(low, high, 200)
+    ax.loglog(x, np.minimum(peak, bandwidth * x) / 1e9, color=style.colour("ink"), label="roofline, measured")
+    for name in dict.fromkeys(p.name for p in points):
+        mine = [p for p in points if p.name == name]
+        ax.plot(
+            [p.intensity for p in mine], [p.flops / 1e9 for p in mine], linestyle="none",
+            marker=MARKERS.get(name, "o"), color=style.colour(COLOURS.get(name, "muted")), label=name, markersize=5,
+        )  # fmt: skip
+        for p in mine:
+            if p.label:
+                style.note(ax, p.label, (p.intensity, p.flops / 1e9), (4, 3), fontsize=6.5, color=style.colour("muted"))
+    ax.set(xlabel="operations a byte", ylabel="GFLOP/s", title=title)
+    ax.legend(loc="lower right")
+    return figure
+
+
+def save(
+    here: Machine, points: Sequence[Point], title: str, plot: Path | None, json: Path | None, threads: int | None = None
+) -> None:
+    """Draw into `plot`, else beside the JSON file, else not at all."""
+    path = plot or (json.with_suffix(".png") if json is not None else None)
+    if path is not None and points:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        style.png(roofline(here, points, title, threads), path)
+        say(f"  drew {path}")
