@@ -13,8 +13,14 @@ from benchmarks.harness import say
 from benchmarks.machine import Machine
 from minipost.report import style
 
-COLOURS = {"minipost": "sft", "torch": "ppo", "compile": "dpo", "jax": "best_of_n", "transformers": "rloo", "NumPy": "grpo"}
-MARKERS = {"minipost": "o", "torch": "D", "compile": "v", "jax": "^", "transformers": "X", "NumPy": "s"}
+LOOKS = {  # colour of the style, marker
+    "minipost": ("sft", "o"),
+    "torch": ("ppo", "D"),
+    "compile": ("dpo", "v"),
+    "jax": ("best_of_n", "^"),
+    "transformers": ("rloo", "X"),
+    "NumPy": ("grpo", "s"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,14 +45,18 @@ def roofline(here: Machine, points: Sequence[Point], title: str, threads: int | 
     ax.loglog(x, np.minimum(peak, bandwidth * x) / 1e9, color=style.colour("ink"), label="roofline, measured")
     for name in dict.fromkeys(p.name for p in points):
         mine = [p for p in points if p.name == name]
+        colour, marker = LOOKS.get(name, ("muted", "P"))
         ax.plot(
-            [p.intensity for p in mine], [p.flops / 1e9 for p in mine], linestyle="none",
-            marker=MARKERS.get(name, "o"), color=style.colour(COLOURS.get(name, "muted")), label=name, markersize=5,
+            [p.intensity for p in mine], [p.flops / 1e9 for p in mine], marker, color=style.colour(colour), label=name,
+            markersize=5,
         )  # fmt: skip
         for p in mine:
             if p.label:
                 style.note(ax, p.label, (p.intensity, p.flops / 1e9), (4, 3), fontsize=6.5, color=style.colour("muted"))
     ax.set(xlabel="operations a byte", ylabel="GFLOP/s", title=title)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
     ax.legend(loc="lower right")
     return figure
 

@@ -31,7 +31,7 @@ import numpy as np
 
 from minipost.errors import UserError
 
-DROPPED = 2  # first steps of each block that do not count
+DROPPED = 2  # first steps of each block that do not count; of long steps (a quarter of the block) only one
 
 
 class BenchmarkError(UserError):
@@ -104,7 +104,7 @@ def race(
     do the same work: a time is worth nothing before the result is right. Progress goes to stderr.
     """
     if rounds < 1 or seconds <= 0:
-        raise BenchmarkError(f"there is nothing to time in {rounds} rounds of {seconds} s: raise --rounds or --seconds.")
+        raise BenchmarkError(f"{rounds} rounds of {seconds} s time nothing: raise --rounds or --seconds.")
     with ExitStack() as stack:
         workers = {c.name: stack.enter_context(worker(c)) for c in contenders}
         rows = {}
@@ -171,7 +171,7 @@ def answer(name: str, connection: Connection) -> Any:
     try:
         message = connection.recv()
     except EOFError:
-        raise BenchmarkError(f"the process of {name} died: it may have run out of memory; try a smaller size.") from None
+        raise BenchmarkError(f"{name}'s process died, perhaps for want of memory: try a smaller size.") from None
     if isinstance(message, Exception):
         raise BenchmarkError(f"{name} cannot run: {message}") from None
     return message
@@ -181,14 +181,16 @@ def run_block(step: Callable[[], Any], seconds: float) -> dict[str, Any]:
     """Steps for at least `seconds`, at least one that counts."""
     before, own, started = cpu_ticks(), own_seconds(), time.perf_counter()
     times: list[float] = []
-    while len(times) <= DROPPED or time.perf_counter() - started < seconds:
+    dropped = DROPPED
+    while len(times) <= dropped or time.perf_counter() - started < seconds:
         at = time.perf_counter()
         step()
         times.append(time.perf_counter() - at)
+        dropped = DROPPED if times[0] < seconds / 4 else 1
     clock, after, own = time.perf_counter() - started, cpu_ticks(), own_seconds() - own
     passed = {name: after[name] - before[name] for name in after}
     return {
-        "seconds": times[DROPPED:],
+        "seconds": times[dropped:],
         "clock": clock,
         "peak_mb": peak_mb(),
         "disturbance": {

@@ -58,7 +58,7 @@ def measure() -> Machine:
     """Takes some two seconds."""
     return Machine(
         cpu=cpu_name(),
-        cores=os.cpu_count() or 1,
+        cores=cores(),
         threads=threads(),
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         versions={name: found for name in PACKAGES if (found := version_of(name))},
@@ -103,6 +103,10 @@ def best(workers: int, work: Callable[[int], Any], repeats: int) -> float:
     """The least seconds in which `workers` threads did `work(0)`, `work(1)`, ... at the same time."""
     with ThreadPoolExecutor(workers) as pool:
         return min(timed(lambda: list(pool.map(work, range(workers))))[0] for _ in range(repeats))
+
+
+def cores() -> int:
+    return os.cpu_count() or 1
 
 
 def cpu_name() -> str:

@@ -107,7 +107,8 @@ def matrix_products(size: Size) -> Job:
         out = []
         for O, I in sizes:  # noqa: E741
             arrays = [rng.standard_normal(s, np.float32) for s in ((N, I), (O, I), (N, O))]
-            out.append((*arrays, np.empty((N, O), np.float32), np.empty((N, I), np.float32), np.empty((O, I), np.float32)))
+            room = [np.empty(s, np.float32) for s in ((N, O), (N, I), (O, I))]
+            out.append((*arrays, *room))
         return out
 
     def multiply(products: list[tuple[Array, ...]]) -> None:
@@ -136,7 +137,7 @@ def same_work(facts: Mapping[str, Mapping[str, Any]]) -> None:
         if theirs["parameters"] != mine["parameters"]:
             raise BenchmarkError(f"{name} has {theirs['parameters']} parameters, minipost {mine['parameters']}.")
         if not np.allclose(theirs["losses"], mine["losses"], rtol=2e-4):
-            raise BenchmarkError(f"{name} does other work: its first losses are {theirs['losses']}, {mine['losses']} ours.")
+            raise BenchmarkError(f"{name} does other work: its losses are {theirs['losses']}, ours {mine['losses']}.")
 
 
 def measure(size: Size, peers: Sequence[str], rounds: int, seconds: float) -> dict[str, Any]:
@@ -200,8 +201,9 @@ def command(argv: Sequence[str]) -> None:
     size, peers = size_named(config.size), chosen(config.against, PEERS)
     found = measure(size, peers, config.rounds, config.seconds)
     here = machine.Machine(**found["machine"])
-    title = f"training step, {size.name}: {found['results'][0]['parameters']:,} parameters, {size.batch} x {size.tokens} tokens"
-    show(title, *table(found), notes=[str(here), f"same losses on all sides: {found['results'][0]['losses']}"])
+    mine = found["results"][0]
+    title = f"training step, {size.name}: {mine['parameters']:,} parameters, {size.batch} x {size.tokens} tokens"
+    show(title, *table(found), notes=[str(here), f"first losses, on all sides: {mine['losses']}"])
     save(config.json, found)
     points = [chart.Point(r["name"], found["intensity"], r["flops"]) for r in found["results"]]
     chart.save(here, points, title, config.plot, config.json)
