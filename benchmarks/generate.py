@@ -76,7 +76,7 @@ def torch_peer(size: Size, batch: int, workers: int) -> Job:
 
     torch.set_num_threads(workers)
     model, rng = Llama(size.config(PROMPT + NEW), spread_out(size)).eval(), torch.Generator().manual_seed(3)
-    return job(size, batch, lambda prompts, t: loop(model, torch.from_numpy(prompts), NEW, t, rng).numpy())
+    return job(size, batch, lambda prompts, t: loop(model, torch.from_numpy(prompts), NEW, t, rng)[0].numpy())
 
 
 def transformers_peer(size: Size, batch: int) -> Job:
@@ -133,6 +133,10 @@ def ratios(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {peer: rows[0]["tokens_per_second"] / speed for peer, speed in best.items()}
 
 
+def title(found: Mapping[str, Any]) -> str:
+    return f"generation, {found['size']}: prompts of {PROMPT} tokens, {NEW} new ones"
+
+
 def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of the results."""
     columns = ["", "batch", "tokens/s", "p10-p90", "minipost is", "GFLOP/s", "peak MB", "agree", "disturbed"]
@@ -173,10 +177,9 @@ def command(argv: Sequence[str]) -> None:
         "machine": here.to_dict(),
         "results": [row for rows in measured.values() for row in rows],
     }
-    title = f"generation, {size.name}: prompts of {PROMPT} tokens, {NEW} new ones"
-    show(title, *table(found), notes=[str(here)])
+    show(title(found), *table(found), notes=[str(here)])
     save(config.json, found)
     points = [
         chart.Point(r["name"].partition(",")[0], r["intensity"], r["flops"], label_of(r)) for r in found["results"]
     ]
-    chart.save(here, points, title, config.plot, config.json)
+    chart.save(here, points, title(found), config.plot, config.json)

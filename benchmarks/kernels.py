@@ -74,11 +74,13 @@ def bound(call: Callable[..., Any], inputs: tuple[Any, ...]) -> Callable[[], Any
     return lambda: call(*inputs)
 
 
-def verify(name: str, calls: Mapping[str, Callable[[], Any]], tolerance: float = 2e-3) -> None:
-    """All results must agree with the reference's, within `tolerance` of its largest entry."""
+def verify(
+    name: str, calls: Mapping[str, Callable[[], Any]], reference: str = "NumPy", tolerance: float = 2e-3
+) -> None:
+    """All results must agree with those of `reference`, within `tolerance` of their largest entry."""
     results = {who: [np.asarray(x) for x in as_tuple(call())] for who, call in calls.items()}
     for who, arrays in results.items():
-        for mine, expected in zip(arrays, results["NumPy"], strict=True):
+        for mine, expected in zip(arrays, results[reference], strict=True):
             error = float(np.max(np.abs(mine - expected), initial=0.0))
             limit = tolerance * float(np.max(np.abs(expected), initial=1e-6))
             if mine.shape != expected.shape or not error <= limit:
@@ -130,6 +132,10 @@ def row(kernel: Kernel, here: machine.Machine, config: KernelsConfig, with_torch
     }
 
 
+def title(found: Mapping[str, Any]) -> str:
+    return f"kernels on one thread, shapes of {found['size']}"
+
+
 def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of the results."""
     columns = ["", "microseconds", "p10-p90", "GFLOP/s", "GB/s", "of roofline", "vs NumPy", "vs torch", "disturbed"]
@@ -176,8 +182,7 @@ def command(argv: Sequence[str]) -> None:
         load(path)
     found = measure(config, "torch" in peers)
     here = machine.Machine(**found["machine"])
-    title = f"kernels on one thread, shapes of {config.size}"
-    show(title, *table(found), notes=[str(here), "vs: the other's time over minipost's"])
+    show(title(found), *table(found), notes=[str(here), "vs: the other's time over minipost's"])
     save(config.json, found)
     points = [chart.Point("minipost", r["intensity"], r["flops"], r["name"]) for r in found["results"]]
-    chart.save(here, points, title, config.plot, config.json, threads=1)
+    chart.save(here, points, title(found), config.plot, config.json, threads=1)

@@ -240,7 +240,7 @@ def updates(n: int) -> None:
     def torch_update(w: Array, g: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
         torch = torch_module()
         step, rate, beta1, beta2, eps, decay = ADAM
-        done = torch.tensor(float(step - 1))  # the fused function counts up first
+        done = torch.tensor(float(step))
         torch._fused_adamw_(
             [w], [g], [m], [v], [], [done],
             lr=rate, beta1=beta1, beta2=beta2, weight_decay=decay, eps=eps, amsgrad=False, maximize=False,

@@ -59,6 +59,14 @@ class Size:
         kept = self.layers * (9 * self.dim + 3 * self.hidden) + 2 * self.dim
         return 4.0 * (10 * self.matrix_parameters + 2 * kept * self.batch * self.tokens)
 
+    def step_memory(self, threads: int) -> float:
+        """Bytes that minipost holds at the height of a training step: weights, two moments, and a gradient for each
+        thread; for each token and layer two inputs and outputs of norms, q, k, v before and after their rotation,
+        attention's result and its log-sum-exp, gate, up and their product. Nowhere a T x T."""
+        a_layer = 11 * self.dim + self.heads + 3 * self.hidden
+        tokens = self.batch * self.tokens
+        return 4.0 * ((3 + threads) * self.matrix_parameters + tokens * (self.layers * a_layer + 4 * self.dim))
+
     def decode_flops(self, batch: int, positions: float) -> float:
         """One new token for each of `batch` sequences with `positions` tokens behind them on average."""
         return batch * (2.0 * self.matrix_parameters + 4.0 * self.layers * positions * self.dim)

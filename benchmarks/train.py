@@ -174,6 +174,11 @@ def measure(size: Size, peers: Sequence[str], rounds: int, seconds: float) -> di
     }
 
 
+def title(found: Mapping[str, Any]) -> str:
+    size, parameters = size_named(found["size"]), found["results"][0]["parameters"]
+    return f"training step, {size.name}: {parameters:,} parameters, {size.batch} x {size.tokens} tokens"
+
+
 def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of the results."""
     columns = ["", "tokens/s", "p10-p90", "minipost is", "GFLOP/s", "of sgemm", "of products", "peak MB", "disturbed"]
@@ -201,9 +206,8 @@ def command(argv: Sequence[str]) -> None:
     size, peers = size_named(config.size), chosen(config.against, PEERS)
     found = measure(size, peers, config.rounds, config.seconds)
     here = machine.Machine(**found["machine"])
-    mine = found["results"][0]
-    title = f"training step, {size.name}: {mine['parameters']:,} parameters, {size.batch} x {size.tokens} tokens"
-    show(title, *table(found), notes=[str(here), f"first losses, on all sides: {mine['losses']}"])
+    notes = [str(here), f"first losses, on all sides: {found['results'][0]['losses']}"]
+    show(title(found), *table(found), notes=notes)
     save(config.json, found)
     points = [chart.Point(r["name"], found["intensity"], r["flops"]) for r in found["results"]]
-    chart.save(here, points, title, config.plot, config.json)
+    chart.save(here, points, title(found), config.plot, config.json)
