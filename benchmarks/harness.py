@@ -70,7 +70,7 @@ class Row:
     def disturbed(self) -> float:
         """Share of the cores' time that others had during this contender's blocks."""
         lost = self.disturbance["steal"] + self.disturbance["others"]
-        return lost / max(self.clock * (os.cpu_count() or 1), 1e-9)
+        return min(1.0, lost / max(self.clock * (os.cpu_count() or 1), 1e-9))  # the system counts in ticks of 10 ms
 
     def summary(self) -> dict[str, Any]:
         """The row as JSON values; times in seconds a step."""

@@ -108,7 +108,7 @@ def interleaved(
             times[name] += block[DROPPED:]
     after, clock = cpu_ticks(), time.perf_counter() - started
     lost = after["busy"] - before["busy"] - (own_seconds() - own) + after["steal"] - before["steal"]
-    return times, max(0.0, lost) / (clock * machine.cores())
+    return times, min(1.0, max(0.0, lost) / (clock * machine.cores()))
 
 
 def row(kernel: Kernel, here: machine.Machine, config: KernelsConfig, with_torch: bool) -> dict[str, Any]:
