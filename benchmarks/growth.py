@@ -126,7 +126,7 @@ def chart(found: Mapping[str, Any]) -> Figure:
 def command(argv: Sequence[str]) -> None:
     config = parse(GrowthConfig, argv, "python -m benchmarks growth", __doc__ or "")
     here = machine.measure()
-    base = point(scaled(SIZES["nano"]), 1, 0.2)["peak_mb"]
+    base = point(SIZES["nano"], 1, 0.2)["peak_mb"]
     curves = [curve(axis, sizes, base, config.rounds, config.seconds) for axis, sizes in CURVES.items()]
     found = {"benchmark": "growth", "base_mb": base, "machine": here.to_dict(), "results": curves}
     show(title(found), *table(found), notes=[str(here)])

@@ -95,16 +95,21 @@ def as_tuple(result: Any) -> tuple[Any, ...]:
 def interleaved(
     calls: Mapping[str, Callable[[], Any]], rounds: int, seconds: float
 ) -> tuple[dict[str, list[float]], float]:
-    """(seconds a call by name, share of the cores' time that others had): blocks in turns, first calls dropped."""
+    """(seconds a call by name, share of the cores' time that others had): blocks in turns, first calls dropped.
+
+    Seconds of this thread's CPU time: where everything runs in one thread, that leaves out the time in which another
+    process had the core, which would make of a call of milliseconds two or three.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
     before, own, started = cpu_ticks(), own_seconds(), time.perf_counter()
     for _ in range(rounds):
         for name, call in calls.items():
-            block, begun = [], time.perf_counter()
+            block: list[float] = []
+            begun = time.perf_counter()
             while len(block) <= DROPPED or time.perf_counter() - begun < seconds:
-                at = time.perf_counter()
+                at = time.thread_time()
                 call()
-                block.append(time.perf_counter() - at)
+                block.append(time.thread_time() - at)
             times[name] += block[DROPPED:]
     after, clock = cpu_ticks(), time.perf_counter() - started
     lost = after["busy"] - before["busy"] - (own_seconds() - own) + after["steal"] - before["steal"]

@@ -6,6 +6,7 @@ N = B T tokens a step, L layers, C channels, P parameters in matrices (the tied 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -94,6 +95,6 @@ def size_named(name: str) -> Size:
     return SIZES[name]
 
 
-def scaled(size: Size, **changes: int) -> Size:
+def scaled(size: Size, **changes: Any) -> Size:
     """The same model with other numbers, for the curves of growth."""
     return replace(size, **changes)

@@ -9,17 +9,21 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.harness import BenchmarkError, say
 
 
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> None:
-    """A table: the first column is a name, the others are figures."""
+def show(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = (), prose: str = ""
+) -> None:
+    """A table: the first column is a name, the others are figures, but for the column `prose`, which wraps."""
     table = Table(title=title, title_justify="left", title_style="bold", show_edge=False)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+        words = column == prose and column != ""
+        table.add_column(column, justify="left" if i == 0 or words else "right", no_wrap=not words)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # Text: names may hold square brackets
     console = Console(width=None if Console().is_terminal else 160, highlight=False)
     console.print(table)
     for note in notes:

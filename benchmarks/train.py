@@ -87,8 +87,10 @@ def ours(size: Size) -> Job:
 def torch_peer(size: Size, compiled: bool) -> Job:
     from benchmarks.peers.torch_llama import trainer
 
-    options = {"lr": LR, "weight_decay": DECAY, "threads": threads(), "compiled": compiled}
-    return job(size, *trainer(size.config(), size.weights(), **options))
+    step, parameters = trainer(
+        size.config(), size.weights(), lr=LR, weight_decay=DECAY, threads=threads(), compiled=compiled
+    )
+    return job(size, step, parameters)
 
 
 def jax_peer(size: Size) -> Job:

@@ -24,6 +24,8 @@ from benchmarks.table import disturbed, figure, ratio, save, show
 from minipost.config import parse
 from minipost.kernels.blas import set_blas_threads
 
+IDEA = "what it changes"
+
 
 @dataclass(frozen=True)
 class LaddersConfig:
@@ -72,7 +74,7 @@ def title(found: Mapping[str, Any]) -> str:
 
 def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of the results; failed attempts in brackets."""
-    columns = ["", "microseconds", "p10-p90", "faster", "what it changes", "disturbed"]
+    columns = ["", "microseconds", "p10-p90", "faster", IDEA, "disturbed"]
     rows: list[list[str]] = []
     for name, rungs in groupby(found["results"], key=lambda r: r["ladder"]):
         rows.append([name, *[""] * (len(columns) - 1)])
@@ -105,5 +107,5 @@ def command(argv: Sequence[str]) -> None:
         say(f"  {ladder.name}")
         results += climb(ladder, config.rounds, config.seconds)
     found = {"benchmark": "ladders", "size": config.size, "machine": here.to_dict(), "results": results}
-    show(title(found), *table(found), notes=[str(here), "(in brackets: a failed attempt)"])
+    show(title(found), *table(found), notes=[str(here), "(in brackets: a failed attempt)"], prose=IDEA)
     save(config.json, found)

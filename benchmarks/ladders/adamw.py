@@ -84,7 +84,7 @@ def ladder(n: int) -> Ladder:
             ),
             Rung(
                 "four loops over chunks in the cache", called(in_chunks),
-                "memory traffic of one pass, but each loop loads and stores again what one loop keeps in registers",
+                "the memory traffic of one pass, but loads and stores that one loop has not",
                 kept=False,
             ),
             Rung("one pass in float32", called(adamw.update, 1.0), "the package's: seven streams, each touched once"),

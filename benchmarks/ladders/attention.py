@@ -113,9 +113,9 @@ def ladder(B: int, T: int, H: int, C: int) -> Ladder:
                 kept=False,
             ),
             Rung("whole rows of keys, tiles of 32", tiles(32, skip=False), "twice the products that are needed"),
-            Rung("library's exp", tiles(32, fast=False), "a call for each probability, nothing vectorises", kept=False),
-            Rung("tiles of 8", tiles(8), "less masked work, but products too flat to run at full speed", kept=False),
-            Rung("tiles of 128", tiles(128), "more masked work; scores outgrow the first cache", kept=False),
+            Rung("library's exp", tiles(32, fast=False), "no gain here from the polynomial: rows are short", kept=False),
+            Rung("tiles of 8", tiles(8), "less masked work pays for flatter products: no difference", kept=False),
+            Rung("tiles of 128", tiles(128), "more masked work: half of the last tile", kept=False),
             Rung(
                 "tiles of 32", lambda q, k, v: attention_forward(q, k, v, start)[0].reshape(shape),
                 "the package's: skips what no query of the tile sees; keeps lse for the backward pass",
