@@ -58,8 +58,6 @@ def climb(ladder: Ladder, rounds: int, seconds: float) -> list[dict[str, Any]]:
         {
             "ladder": ladder.name,
             "rung": rung.name,
-            "idea": rung.idea,
-            "kept": rung.kept,
             **spreads[rung.name],
             "faster": spreads[first]["median"] / spreads[rung.name]["median"],
             "disturbed": lost,
@@ -73,21 +71,22 @@ def title(found: Mapping[str, Any]) -> str:
 
 
 def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """(columns, rows) of the results; failed attempts in brackets."""
+    """(columns, rows) of the results; failed attempts in brackets. The reasons stand in the code, figures in `found`."""
+    rungs = {(x.name, rung.name): rung for x in ladders(size_named(found["size"])) for rung in x.rungs}
     columns = ["", "microseconds", "p10-p90", "faster", IDEA, "disturbed"]
     rows: list[list[str]] = []
-    for name, rungs in groupby(found["results"], key=lambda r: r["ladder"]):
+    for name, measured in groupby(found["results"], key=lambda r: r["ladder"]):
         rows.append([name, *[""] * (len(columns) - 1)])
         rows += [
             [
-                f"- {r['rung']}" if r["kept"] else f"- ({r['rung']})",
+                f"- {r['rung']}" if rungs[name, r["rung"]].kept else f"- ({r['rung']})",
                 figure(1e6 * r["median"]),
                 f"{figure(1e6 * r['p10'])}-{figure(1e6 * r['p90'])}",
                 ratio(r["faster"]),
-                r["idea"],
+                rungs[name, r["rung"]].idea,
                 disturbed(r["disturbed"]),
             ]
-            for r in rungs
+            for r in measured
         ]
     return columns, rows
 

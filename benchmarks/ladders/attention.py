@@ -113,7 +113,7 @@ def ladder(B: int, T: int, H: int, C: int) -> Ladder:
                 kept=False,
             ),
             Rung("whole rows of keys, tiles of 32", tiles(32, skip=False), "twice the products that are needed"),
-            Rung("library's exp", tiles(32, fast=False), "no gain here from the polynomial: rows are short", kept=False),
+            Rung("library's exp", tiles(32, fast=False), "no gain from the polynomial: rows are short", kept=False),
             Rung("tiles of 8", tiles(8), "less masked work pays for flatter products: no difference", kept=False),
             Rung("tiles of 128", tiles(128), "more masked work: half of the last tile", kept=False),
             Rung(
