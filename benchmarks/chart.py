@@ -50,9 +50,10 @@ def roofline(here: Machine, points: Sequence[Point], title: str, threads: int | 
             [p.intensity for p in mine], [p.flops / 1e9 for p in mine], marker, color=style.colour(colour), label=name,
             markersize=5,
         )  # fmt: skip
-        for p in mine:
+        for i, p in enumerate(sorted(mine, key=lambda p: p.flops)):  # neighbours' labels above and below in turn
             if p.label:
-                style.note(ax, p.label, (p.intensity, p.flops / 1e9), (4, 3), fontsize=6.5, color=style.colour("muted"))
+                at, shift = (p.intensity, p.flops / 1e9), (4.0, 3.0 if i % 2 else -8.0)
+                style.note(ax, p.label, at, shift, fontsize=6.5, color=style.colour("muted"))
     ax.set(xlabel="operations a byte", ylabel="GFLOP/s", title=title)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:g}")

@@ -71,7 +71,7 @@ def title(found: Mapping[str, Any]) -> str:
 
 
 def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """(columns, rows) of the results; failed attempts in brackets. The reasons stand in the code, figures in `found`."""
+    """(columns, rows) of the results; failed attempts in brackets. Reasons stand in the code, figures in `found`."""
     rungs = {(x.name, rung.name): rung for x in ladders(size_named(found["size"])) for rung in x.rungs}
     columns = ["", "microseconds", "p10-p90", "faster", IDEA, "disturbed"]
     rows: list[list[str]] = []

@@ -57,7 +57,6 @@ def test_contenders_live_in_processes_of_their_own_and_take_turns() -> None:
         s = row.summary()
         assert s["median"] > 0 and s["peak_mb"] > 1 and 0 <= s["disturbed"] <= 1 and s["steps"] == len(row.seconds)
         json.dumps(s, allow_nan=False)
-    assert np.median(rows["b"].seconds) > np.median(rows["a"].seconds)
 
 
 def test_nothing_is_timed_before_the_results_agree() -> None:
