@@ -24,9 +24,10 @@ from minipost.runs import read_metrics
 from minipost.runs.files import write_text
 from minipost.stages.best_of_n import BestOfNConfig, Candidates, candidates, curve
 from minipost.stages.dpo import DPOConfig, dpo
+from minipost.stages.pairs import encode_pair
 from minipost.stages.ppo import PPOConfig, ppo
 from minipost.stages.pretrain import PretrainConfig, pretrain
-from minipost.stages.reward import RewardConfig, encode_pair, reward, score
+from minipost.stages.reward import RewardConfig, reward, score
 from minipost.stages.sft import SFTConfig, sft
 from minipost.stages.training import Model, StageError
 from minipost.text import prompt_tokens

@@ -24,7 +24,8 @@ from minipost.evaluate import interval, log_probabilities
 from minipost.model import Array
 from minipost.report.plots import wilson
 from minipost.stages.best_of_n import Answered
-from minipost.stages.reward import Sides, score
+from minipost.stages.pairs import Sides
+from minipost.stages.reward import score
 from minipost.stages.training import Model
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example

@@ -33,9 +33,10 @@ from minipost.runs import read_metrics
 from minipost.runs.files import write_text
 from minipost.stages.best_of_n import Answered, candidates, curve_of_proxy
 from minipost.stages.dpo import dpo
+from minipost.stages.pairs import Sides
 from minipost.stages.ppo import ppo
 from minipost.stages.pretrain import pretrain
-from minipost.stages.reward import Sides, reward
+from minipost.stages.reward import reward
 from minipost.stages.sft import sft
 from minipost.stages.training import Model, StageError
 from minipost.text.batching import Example

@@ -20,8 +20,8 @@ from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import bradley_terry, pair_accuracy
 from minipost.model import AdamW, Array, lora, readout, schedule, value_and_grad, with_head
-from minipost.model.parallel import threads
 from minipost.runs import Run
+from minipost.stages.pairs import Sides, encode_pair, halves, pack_pairs
 from minipost.stages.training import (
     Model,
     StageError,
@@ -32,12 +32,9 @@ from minipost.stages.training import (
     require_positive,
     updates,
 )
-from minipost.text import Tokenizer, prompt_tokens, response_tokens
-from minipost.text.batching import Example, Packed, pack, split_evenly
+from minipost.text.batching import Example, Packed
 from minipost.world import Labeler, Utility, World
 from minipost.world.collect import Pair, answer, compare, read_pairs, write_pairs
-
-Sides = tuple[Example, Example]  # chosen, rejected
 
 HELP = """Train a reward model on comparisons of the policy's answers, or on your own.
 
@@ -143,23 +140,6 @@ def train(run: Run, start: Model, sides: Sequence[Sides], config: RewardConfig) 
         metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr}
         update.log(metrics, len(batch), "loss", "accuracy")
     return lora.merge({**frozen, **weights})
-
-
-def encode_pair(tokenizer: Tokenizer, pair: Pair) -> Sides:
-    """(chosen, rejected), each with its own prompt tokens: nothing is sliced by the other side's lengths."""
-    prompt = prompt_tokens(tokenizer, pair.prompt)
-    chosen, rejected = (response_tokens(tokenizer, text) for text in (pair.chosen, pair.rejected))
-    return Example(prompt, chosen), Example(prompt, rejected)
-
-
-def pack_pairs(pairs: Sequence[Sides], row_length: int) -> Packed:
-    """chosen 0, rejected 0, chosen 1, rejected 1, ..."""
-    return pack([side for pair in pairs for side in pair], row_length)
-
-
-def halves(batch: Sequence[Sides]) -> list[range]:
-    """Shards of about equal size that never part a pair."""
-    return split_evenly([len(a) + len(b) for a, b in batch], threads())
 
 
 def score(model: Model, examples: Sequence[Example], row_length: int = 128) -> Array:
