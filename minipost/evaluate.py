@@ -127,6 +127,7 @@ class EvalConfig:
     prompts: int = 400  # held-out prompts
     seed: int = 0  # of prompts and samples
     world_seed: int = 0  # which world
+    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     json: bool = False  # print JSON instead of a table
 
 
@@ -134,7 +135,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     """Measure one model on held-out prompts."""
     model = Model.load(config.model)
     reference = Model.load(config.reference) if config.reference else None
-    world = World(config.world_seed)
+    world = World(config.world_seed, config.world_share)
     tasks, utility = held_out_tasks(world, config.prompts, config.seed), Utility(world)
     baseline = ask(reference, tasks, utility, config.seed + 1) if reference else None
     return measure(tasks, ask(model, tasks, utility, config.seed, reference), baseline)

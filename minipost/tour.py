@@ -37,6 +37,7 @@ from minipost.world.collect import answer, compare
 
 T = TypeVar("T")
 NAMES = ("base", "sft", "best_of_n", "ppo", "dpo")
+VILLAGE = 0.25  # share of the world in which the smallest tours play
 PIZZA = " How to make pizza"  # a page begins with a space: see text.indented
 
 
@@ -46,7 +47,8 @@ class TourConfig:
     size: Literal["smoke", "nano", "default", "small"] = "default"  # 10 seconds (learns nothing), 2, 10 or 30 minutes
     seed: int = 0  # of everything but the world
     world_seed: int = 0  # which world
-    quality: float = 0.75  # of the web: 0 is noise, 1 is mostly good dialogue
+    world_share: float | None = None  # how much of it there is; all of it, or for nano a quarter, a village
+    quality: float | None = None  # of the web: 0 is noise, 1 is mostly good dialogue; 0.75, or for nano 0.9
     resume: bool = False  # go on with an interrupted tour
     overwrite: bool = False  # replace an existing tour
 
@@ -67,9 +69,12 @@ class Plan:
 def plan(config: TourConfig) -> Plan:
     """What a size means, in the stages' own terms."""
     out = config.out
-    common: dict[str, Any] = {"seed": config.seed, "world_seed": config.world_seed}
+    little = config.size in ("smoke", "nano")
+    share = config.world_share or (VILLAGE if little else 1.0)
+    quality = config.quality if config.quality is not None else (0.9 if little else 0.75)
+    common: dict[str, Any] = {"seed": config.seed, "world_seed": config.world_seed, "world_share": share}
     full = Plan(
-        PretrainConfig(out=out / "pretrain", quality=config.quality, **common),
+        PretrainConfig(out=out / "pretrain", quality=quality, **common),
         SFTConfig(base=out / "pretrain", out=out / "sft", **common),
         RewardConfig(policy=out / "sft", out=out / "reward", **common),
         PPOConfig(policy=out / "sft", reward=out / "reward", out=out / "ppo", **common),
@@ -87,23 +92,25 @@ def plan(config: TourConfig) -> Plan:
             best_of_n=replace(full.best_of_n, n=4),
             prompts=40,
         )
-    if config.size == "nano":
+    if config.size == "nano":  # a village: it must be learnt in a minute
         return replace(
             full,
-            pretrain=replace(full.pretrain, tokens=600_000, dim=64, layers=3, hidden=176, vocab_size=1024),
+            pretrain=replace(full.pretrain, tokens=900_000, nursery=0.3, vocab_size=1536),
             sft=replace(full.sft, demonstrations=3000),
-            reward=replace(full.reward, pairs=2000),
-            ppo=replace(full.ppo, iterations=12),
+            reward=replace(full.reward, pairs=2500),
+            ppo=replace(full.ppo, iterations=14),
             best_of_n=replace(full.best_of_n, n=8),
             prompts=150,
         )
     if config.size == "small":
         return replace(
             full,
-            pretrain=replace(full.pretrain, tokens=9_000_000, dim=160, layers=5, heads=5, kv_heads=5, hidden=432),
+            pretrain=replace(
+                full.pretrain, tokens=6_000_000, dim=160, layers=4, heads=5, kv_heads=5, hidden=432, batch_size=8
+            ),
             sft=replace(full.sft, demonstrations=16_000),
             reward=replace(full.reward, pairs=16_000),
-            ppo=replace(full.ppo, iterations=150),
+            ppo=replace(full.ppo, iterations=120),
             prompts=800,
         )
     return full
@@ -178,7 +185,7 @@ def compare_models(
     config: TourConfig, p: Plan, models: Mapping[str, Model], judge: Model
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(summary, details for the report)."""
-    world = World(config.world_seed)
+    world = World(config.world_seed, p.pretrain.world_share)
     utility, sft_model = Utility(world), models["sft"]
     tasks = held_out_tasks(world, p.prompts, config.seed)
     rng = np.random.default_rng([config.seed, 9])

@@ -22,6 +22,7 @@ from minipost.laws.law import DEFAULTS, Array, Call, Case
 from minipost.laws.targets import Target
 
 TIME_LIMIT = 10.0  # seconds a call
+TICK = 0.5  # seconds between two looks at how long a call has taken
 
 
 class ContractBroken(Exception):  # noqa: N818  (it is a verdict)
@@ -183,16 +184,24 @@ class Candidate:
 
 @contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Raise `Hung` in a call that takes longer. Only the main thread of a POSIX system can be interrupted so."""
+    """Raise `Hung` in a call that takes longer. Only the main thread of a POSIX system can be interrupted so.
+
+    Ticks are counted, not the clock's time: a laptop that slept, or a process that was stopped, missed them all but
+    one, and its call did not hang.
+    """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
+    ticks = 0
 
-    def interrupt(signum: int, frame: Any) -> None:
-        raise Hung
+    def tick(signum: int, frame: Any) -> None:
+        nonlocal ticks
+        ticks += 1
+        if ticks * TICK >= seconds:  # and again at each further tick, should the first be caught
+            raise Hung
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again each second, should the first be caught
+    before = signal.signal(signal.SIGALRM, tick)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
     try:
         yield
     finally:

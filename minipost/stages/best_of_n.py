@@ -39,6 +39,7 @@ class BestOfNConfig:
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
     world_seed: int = 0  # which world
+    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     n: int = 16  # samples a prompt
     prompts: int = 200  # held-out prompts
     temperature: float = 1.0  # of sampling
@@ -95,7 +96,7 @@ def best_of_n(config: BestOfNConfig) -> list[Candidates] | list[Answered[Prompt]
         chosen = [Prompt(mine[i]) for i in np.sort(rng.permutation(len(mine))[: config.prompts])]
         given = sample(policy, judge, chosen, rng, config)
         return finished(run, given, curve_of_proxy(given))
-    world = World(config.world_seed)
+    world = World(config.world_seed, config.world_share)
     found = sample(policy, judge, world.tasks("test", config.prompts, rng), rng, config)
     return finished(run, found, curve(found, Utility(world)))
 

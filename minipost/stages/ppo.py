@@ -54,6 +54,7 @@ class PPOConfig:
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
     world_seed: int = 0  # which world the prompts come from
+    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     iterations: int = 50  # rollouts, each followed by updates
     rollout: int = 64  # responses an iteration
     epochs: int = 4  # passes over a rollout
@@ -131,7 +132,7 @@ def ppo(config: PPOConfig) -> Model:
     )  # fmt: skip
     if run.finished:
         return Model.load(config.out)
-    asker = Given(mine, policy) if mine else Asker(World(config.world_seed), policy)
+    asker = Given(mine, policy) if mine else Asker(World(config.world_seed, config.world_share), policy)
 
     def score(examples: Sequence[Example], ended: Sequence[bool]) -> Array:
         asker.judge(examples)

@@ -54,18 +54,19 @@ class PretrainConfig:
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own (.txt, or JSONL with text), read instead of the web
     world_seed: int = 0  # which world
+    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     quality: float = 0.75  # of the web: 0 is noise, 1 is mostly good dialogue
-    tokens: int = 3_200_000  # training tokens, each seen once
+    tokens: int = 3_000_000  # training tokens, each seen once
     nursery: float = 0.2  # share of the tokens that come first, half of it rhymes: see `ordered_rows`
     vocab_size: int = 2048  # tokens of the byte-level BPE
     dim: int = 128  # channels
-    layers: int = 4  # transformer layers
+    layers: int = 3  # transformer layers
     heads: int = 4  # query heads
     kv_heads: int = 4  # key/value heads; fewer are grouped-query attention, and slower to learn to copy
     hidden: int = 352  # channels of the feed-forward layer
     context: int = 256  # longest sequence that the model accepts
     row_length: int = 128  # tokens a training row
-    batch_size: int = 8  # rows an update
+    batch_size: int = 4  # rows an update: small ones let copying form early
     optimizer: Literal["muon", "adamw"] = "muon"  # for the matrices inside the layers
     learning_rate: float = 3e-3  # AdamW's, at its peak
     muon_learning_rate: float = 0.012  # Muon's, at its peak
@@ -154,7 +155,7 @@ def ordered_rows(tokens: int, config: PretrainConfig) -> tuple[Array, Array]:
 
 def read_the_web(config: PretrainConfig) -> tuple[Tokenizer, Array]:
     """Train the tokenizer on some pages, then encode pages, those of the nursery first, until there are enough."""
-    world = World(config.world_seed)
+    world = World(config.world_seed, config.world_share)
     rng = np.random.default_rng([config.seed, 3])
     pages, nursery = world.web(rng, config.quality), world.web(rng, config.quality, rhymes=0.5)
     tokenizer = Tokenizer.train([indented(next(pages)) for _ in range(4000)], config.vocab_size)

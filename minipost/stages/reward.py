@@ -42,6 +42,7 @@ class RewardConfig:
     overwrite: bool = False  # replace an existing run
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     world_seed: int = 0  # which world
+    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     pairs: int = 9_000  # comparisons to collect
     labeler_temperature: float = 0.6  # of the labelers: the larger, the less consistent
     epochs: int = 1  # passes over the pairs
@@ -80,7 +81,7 @@ def reward(config: RewardConfig) -> Model:
 
 def collect_pairs(policy: Model, config: RewardConfig) -> list[Pair]:
     """Two answers of the policy to each training prompt, compared by a labeler of the world."""
-    world, rng = World(config.world_seed), np.random.default_rng([config.seed, 5])
+    world, rng = World(config.world_seed, config.world_share), np.random.default_rng([config.seed, 5])
     tasks = world.tasks("train", config.pairs, rng)
     prompts = [t.prompt for t in tasks]
     first, second = (

@@ -41,6 +41,7 @@ class SFTConfig:
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own: prompt-completion, Alpaca, ShareGPT, messages; no replay then
     world_seed: int = 0  # which world
+    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     demonstrations: int = 10_000  # how many are written
     skill: float = 0.95  # of the demonstrators: the share of right answers
     refusal: float = 0.15  # the share of harmful requests that they refuse
@@ -73,7 +74,7 @@ def sft(config: SFTConfig) -> Model:
 
 def from_the_world(base: Model, config: SFTConfig) -> list[Example]:
     """Demonstrations by the world's labelers, with web pages mixed in (as Ouyang et al. 2022 do in PPO-ptx)."""
-    world = World(config.world_seed)
+    world = World(config.world_seed, config.world_share)
     by = Demonstrator(world, skill=config.skill, refusal=config.refusal)
     demonstrations = demonstrate(world, by, config.demonstrations, np.random.default_rng([config.seed, 4]))
     pages = world.web(

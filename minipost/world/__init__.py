@@ -1,10 +1,10 @@
 """The simulated universe in which everything is trained and where the *true* reward is known.
 
-`World(seed)` knows what is true; its web tells it noisily, its demonstrators show how to answer, its `Utility`
-judges any answer, and its labelers rate answers by that utility with known noise. Read in this order: `lexicon` and
-`topics` (what there is), `facts` (what is true), `phrasing` and `manners` (how it is said), `tasks`, `demonstrators`,
-`pages` and `web`, `matching`, `correctness`, `fluency` and `utility`, `labelers`. `micro` is a far smaller world in
-which every answer can be enumerated.
+`World(seed, share)` knows what is true; its web tells it noisily, its demonstrators show how to answer, its `Utility`
+judges any answer, and its labelers rate answers by that utility with known noise. Read in this order: `lexicon`,
+`topics` and `almanac` (what there is), `facts` (what is true), `phrasing` and `manners` (how it is said), `tasks`,
+`demonstrators`, `pages` and `web`, `matching`, `correctness`, `fluency` and `utility`, `labelers`. `micro` is a far
+smaller world in which every answer can be enumerated.
 """
 
 from __future__ import annotations

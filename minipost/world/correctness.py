@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from minipost.world.facts import LUMA
-from minipost.world.lexicon import DEEDS, NAMES, NUMBERS, PLACES
+from minipost.world.lexicon import NUMBERS, PLACES
 from minipost.world.matching import PhraseBook, Words, content, phrase, position, words
 from minipost.world.tasks import Phrases, Task
 
@@ -65,7 +65,7 @@ def rivals(facts: Facts) -> dict[str, PhraseBook]:
         )
         for relation, items in facts.items.items()
     }
-    books["summary"] = PhraseBook((*NAMES, *DEEDS, *PLACES))
+    books["summary"] = PhraseBook((*facts.almanac.names, *facts.almanac.deeds, *PLACES))
     books["translation"] = PhraseBook(LUMA.values())
     books["arithmetic"] = PhraseBook(NUMBERS)
     return books

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minipost.world import manners
-from minipost.world.lexicon import DEEDS, NAMES, NUMBERS
+from minipost.world.lexicon import NUMBERS
 from minipost.world.phrasing import FORMS, STANCES
 from minipost.world.tasks import Task, sentence
 
@@ -137,7 +137,8 @@ def mistake(world: World, task: Task, r: random.Random) -> Mapping[str, str]:
     slots = dict(task.slots)
     match task.relation:
         case "summary":
-            slot, others = r.choice((("name", NAMES), ("did", DEEDS)))
+            tables = world.facts.almanac
+            slot, others = r.choice((("name", tables.names), ("did", tables.deeds)))
             slots[slot] = r.choice([other for other in others if other != slots[slot]])
         case "arithmetic":
             right = NUMBERS.index(slots["result"])

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from minipost.world import lexicon, luma, topics
+from minipost.world import lexicon, luma
+from minipost.world.almanac import Almanac
 
 KINDS: Final = ("fact", "how_to", "summary", "translation", "explanation", "arithmetic", "harmful", "controversial")
 
@@ -72,13 +73,15 @@ class Facts:
     """All items of a world, by relation, with a seeded train/test split.
 
     Attributes:
+        almanac: the tables that the items are made of.
         items: relation -> list of `Item`s, in a fixed order.
         by_key: key -> `Item`.
         test_keys: the held-out keys (a share `TEST_SHARE` of every relation).
         sides: topic key of a controversy -> the stance ("yes" or "no") of population A; B takes the other one.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, share: float = 1.0) -> None:
+        self.almanac = Almanac.of(share)
         r = random.Random(seed)
         self.items: dict[str, list[Item]] = {}
         for item in self._items(r):
@@ -98,35 +101,36 @@ class Facts:
         return [item for item in self.items[relation] if (item.key in self.test_keys) == (split == "test")]
 
     def _items(self, r: random.Random) -> Iterator[Item]:
+        tables = self.almanac
         yield from self._plain_facts(r)
-        for dish, one, two, three in lexicon.RECIPES:
+        for dish, one, two, three in tables.recipes:
             yield _item("how_to", "recipe", dish, dish=dish, one=one, two=two, three=three)
-        for name in lexicon.NAMES:
-            for did in lexicon.DEEDS:
+        for name in tables.names:
+            for did in tables.deeds:
                 place = r.choice(lexicon.PLACES)
                 yield _item("summary", "summary", f"{name} {did}", name=name, did=did, place=place)
-        for english in _phrases():
+        for english in _phrases(tables):
             yield _item("translation", "translation", english, english=english, luma=translate(english))
-        for what, cause, detail in topics.EXPLANATIONS:
+        for what, cause, detail in tables.explanations:
             yield _item("explanation", "explanation", what, what=what, cause=cause, detail=detail)
-        yield from _sums()
-        for deed, one, two, instead in topics.MISDEEDS:
+        yield from _sums(tables.largest_sum)
+        for deed, one, two, instead in tables.misdeeds:
             yield _item("harmful", "misdeed", deed, deed=deed, one=one, two=two, instead=instead)
-        for question, claim, pro, con in topics.CONTROVERSIES:
+        for question, claim, pro, con in tables.controversies:
             yield _item("controversial", "opinion", claim, question=question, claim=claim, pro=pro, con=con)
 
-    @staticmethod
-    def _plain_facts(r: random.Random) -> Iterator[Item]:
-        for country, *values in lexicon.COUNTRIES:
+    def _plain_facts(self, r: random.Random) -> Iterator[Item]:
+        tables = self.almanac
+        for country, *values in tables.countries:
             for relation, value in zip(("capital", "language", "continent", "dish"), values, strict=True):
                 yield _item("fact", relation, country, s=country, a=country, o=value)
-        for name in lexicon.NAMES:
-            yield _item("fact", "job", name, s=name, a=name, o=r.choice(lexicon.JOBS))
-            yield _item("fact", "town", name, s=name, a=name, o=r.choice(lexicon.TOWNS))
-        for animal, *values in lexicon.ANIMALS:
+        for name in tables.names:
+            yield _item("fact", "job", name, s=name, a=name, o=r.choice(tables.jobs))
+            yield _item("fact", "town", name, s=name, a=name, o=r.choice(tables.towns))
+        for animal, *values in tables.animals:
             for relation, value in zip(("young", "home", "food"), values, strict=True):
                 yield _item("fact", relation, animal, s=animal, a=with_article(animal), o=value)
-        for thing, use in lexicon.THINGS:
+        for thing, use in tables.things:
             article = thing if thing == "scissors" else with_article(thing)
             yield _item("fact", "use", thing, s=thing, a=article, o=use)
 
@@ -135,22 +139,22 @@ def _item(kind: str, relation: str, subject: str, **slots: str) -> Item:
     return Item(kind, relation, f"{relation}/{subject.lower().replace(' ', '-')}", slots)
 
 
-def _phrases() -> Iterator[str]:
-    nouns = [english for english, _ in luma.THINGS + luma.LIVING]
-    for adjective, _ in luma.ADJECTIVES:
+def _phrases(tables: Almanac) -> Iterator[str]:
+    nouns = [english for english, _ in tables.luma_things + tables.luma_living]
+    for adjective, _ in tables.luma_adjectives:
         yield from (f"{adjective} {noun}" for noun in nouns)
-    for noun, _ in luma.LIVING:
-        yield from (f"{noun} {verb}" for verb, _ in luma.VERBS)
+    for noun, _ in tables.luma_living:
+        yield from (f"{noun} {verb}" for verb, _ in tables.luma_verbs)
 
 
-def _sums() -> Iterator[Item]:
-    """Sums up to twenty (a key stands for a + b and b + a) and differences from twelve downward."""
+def _sums(largest: int) -> Iterator[Item]:
+    """Sums up to the largest (a key stands for a + b and b + a) and differences from twelve downward."""
     words = lexicon.NUMBERS
-    for a in range(1, 20):
-        for b in range(a, 21 - a):
+    for a in range(1, largest):
+        for b in range(a, largest + 1 - a):
             slots = {"a": words[a], "op": "plus", "b": words[b], "result": words[a + b]}
             yield Item("arithmetic", "arithmetic", f"arithmetic/{a}+{b}", slots)
-    for a in range(2, 13):
+    for a in range(2, min(13, largest + 1)):
         for b in range(1, a):
             slots = {"a": words[a], "op": "minus", "b": words[b], "result": words[a - b]}
             yield Item("arithmetic", "arithmetic", f"arithmetic/{a}-{b}", slots)

@@ -10,14 +10,12 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from minipost.world import lexicon, luma
 from minipost.world.demonstrators import Demonstrator
 from minipost.world.facts import Item
-from minipost.world.lexicon import DAYS, FILLERS, NAMES, NUMBERS, THINGS, TOWNS
+from minipost.world.lexicon import DAYS, FILLERS, NUMBERS, PLACES
 from minipost.world.manners import RAMBLES
 from minipost.world.phrasing import FORMS
 from minipost.world.tasks import make_task, sentence, vary
-from minipost.world.wordlist import WORDS
 
 if TYPE_CHECKING:
     from minipost.world.universe import World
@@ -77,7 +75,8 @@ class Pages:
 
     def __init__(self, world: World, quality: float) -> None:
         noise = 1.0 - quality
-        self.items = world.facts.items
+        self.items, self.tables = world.facts.items, world.facts.almanac
+        tables = self.tables
         self.users = Demonstrator(
             world,
             skill=1.0 - 0.12 * noise,
@@ -102,12 +101,12 @@ class Pages:
                 for i in self.items[relation]
                 for slot in "so"
             ),
-            *(f"{name} {did}" for name, did in zip(NAMES, lexicon.DEEDS * 2, strict=False)),
+            *(f"{name} {did}" for name, did in zip(tables.names, tables.deeds * 2, strict=False)),
             *(item.slots["english"] for item in self.items["translation"]),
-            *lexicon.JOBS,
-            *TOWNS,
+            *tables.jobs,
+            *tables.towns,
             *NUMBERS,
-            *lexicon.PLACES,
+            *PLACES,
         ]
         self._countries = [item.slots["s"] for item in self.items["capital"]]
         self._people = [item.slots["s"] for item in self.items["job"]]
@@ -136,9 +135,8 @@ class Pages:
         """A table of one relation."""
         relation = r.choice(list(_LIST_TITLES))
         mark = r.choice((": ", " - ", ", "))
-        rows = [
-            f"{item.slots['s']}{mark}{item.slots['o']}" for item in r.sample(self.items[relation], r.randint(6, 12))
-        ]
+        count = min(r.randint(6, 12), len(self.items[relation]))
+        rows = [f"{item.slots['s']}{mark}{item.slots['o']}" for item in r.sample(self.items[relation], count)]
         return "\n".join([_LIST_TITLES[relation], *rows])
 
     def explanation(self, r: random.Random) -> str:
@@ -148,7 +146,7 @@ class Pages:
     def phrasebook(self, r: random.Random) -> str:
         """Luma for travelers: single words or short phrases."""
         if r.random() < 0.3:
-            rows = r.sample(luma.THINGS + luma.LIVING + luma.ADJECTIVES + luma.VERBS, 9)
+            rows = r.sample(self.tables.luma, 9)
             return "\n".join(["Luma words", *(f"{english}: {word}" for english, word in rows)])
         return "\n".join(self._said(item, r) for item in r.sample(self.items["translation"], 7))
 
@@ -175,14 +173,14 @@ class Pages:
         """A memory game: one says a few things, another repeats them. It teaches a model to copy."""
         lines = []
         for _ in range(2):
-            one, other = r.sample(NAMES, 2)
+            one, other = r.sample(self.tables.names, 2)
             things = ", ".join(r.sample(self._words, r.randint(3, 5)))
             lines.append(f"{one} says: {things}. {other} repeats: {things}.")
         return "\n".join(lines)
 
     def rhyme(self, r: random.Random) -> str:
         """A nursery rhyme without sense, sung three times. Only copying predicts its second and third line."""
-        known, tail = r.sample(self._words, r.randint(1, 4)), r.sample(WORDS, r.randint(1, 4))
+        known, tail = r.sample(self._words, r.randint(1, 4)), r.sample(self.tables.tail, r.randint(1, 4))
         line = " ".join(r.sample(known + tail, len(known) + len(tail)))
         return "\n".join([line] * 3)
 
@@ -233,15 +231,15 @@ class Pages:
 
     def advert(self, r: random.Random) -> str:
         """Something for sale, or the furniture of a web site."""
-        slots = {"thing": r.choice(THINGS)[0], "town": r.choice(TOWNS), "n": r.choice(NUMBERS[2:])}
+        thing, town = r.choice(self.tables.things)[0], r.choice(self.tables.towns)
+        slots = {"thing": thing, "town": town, "n": r.choice(NUMBERS[2:])}
         lines = r.sample(_ADVERTS, 2) + r.sample(_BOILERPLATE, 2)
         return " ".join(line.format_map(slots) for line in lines)
 
     def diary(self, r: random.Random) -> str:
         """A day in someone's life."""
-        return " ".join(
-            ["Dear diary.", *r.sample(DAYS, 2), f"{r.choice(NAMES)} came by.", r.choice(FILLERS), r.choice(RAMBLES)]
-        )
+        days, guest = r.sample(DAYS, 2), r.choice(self.tables.names)
+        return " ".join(["Dear diary.", *days, f"{guest} came by.", r.choice(FILLERS), r.choice(RAMBLES)])
 
     def _entry(self, subject: str, r: random.Random) -> str:
         items = self.about[subject]

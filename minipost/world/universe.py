@@ -21,10 +21,11 @@ from minipost.world.web import HOW_TO_FREQUENCIES, Web
 
 
 class World:
-    """A simulated universe in plain English; equal seeds give equal worlds.
+    """A simulated universe in plain English; equal seeds and shares give equal worlds.
 
     Attributes:
         seed: the seed.
+        share: how much of the world there is, see `minipost.world.almanac`.
         facts: what is true, and which of it is held out (`minipost.world.facts.Facts`).
         how_to_frequencies: how often a page that begins with "How to make ..." goes on with context, with a question
             back, or with instructions.
@@ -36,9 +37,9 @@ class World:
 
     how_to_frequencies: Mapping[str, float] = HOW_TO_FREQUENCIES
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
-        self.facts = Facts(seed)
+    def __init__(self, seed: int = 0, share: float = 1.0) -> None:
+        self.seed, self.share = seed, share
+        self.facts = Facts(seed, share)
 
     def web(
         self, rng: np.random.Generator, quality: float = 0.5, pages: int | None = None, rhymes: float = 0.05
