@@ -162,7 +162,12 @@ show(
 # %%
 judge = Model.load(village.reward(lab), "score")
 names = {i: name for name, i in judge.tokenizer.specials.items()}
-pair = [encoded(judge.tokenizer, found.tasks[0], str(text)) for text in found.texts[0, :2]]
+answers = [
+    encoded(judge.tokenizer, task, str(text))
+    for task, row in zip(found.tasks, found.texts, strict=True)
+    for text in row
+]
+pair = sorted(answers, key=len)[:2]  # two short ones, which fit the page
 ids = [*pair[0].prompt, *pair[0].response]
 words = [names.get(i) or judge.tokenizer.decode([i]) for i in ids]
 roles = ["prompt"] * len(pair[0].prompt) + ["response"] * len(pair[0].response)

@@ -126,7 +126,7 @@ table(["n", "expected utility, exactly"], [[n, f"{value:+.3f}"] for n, value in 
 # Often quoted as *the* KL of best-of-n, it is a bound (Beirami et al. 2024): where a few outcomes hold much of the
 # probability, there is less to choose from, and the pick cannot be further from the start than $-\log p_\text{best}$.
 #
-# **Predict:** a policy that is nearly sure of its answer. As n grows to 4096, where does its KL end?
+# **Predict:** a policy that is nearly sure of its answer. With 4 samples, how far does best-of-n move it? With 4096?
 
 # %%
 source_of(best_of_n_kl_bound)
@@ -143,8 +143,11 @@ for name, sharpness in spread.items():
 show(
     curve(sizes, distance, "n", "KL from the start, nats", log="x"),
     "kl",
-    alt="KL against n on a logarithmic axis. The bound rises by log 2 with each doubling; the exact curves follow it "
-    "at first and flatten, the sharper the policy the earlier.",
+    alt="KL against n on a logarithmic axis. The bound rises by log 2 with each doubling. Random words follow it "
+    "until all "
+    "responses have been seen, a policy leaves it earlier, and the sharper one stays near 0 at first, as its samples "
+    "are "
+    "all alike.",
 )
 say(
     f"At n = 4096 the bound says {distance['the bound'][-1]:.2f} nats. Random words are at "
@@ -221,8 +224,18 @@ lines = {
     "gold": [np.mean([at(gold, n) for _, gold in both]) for n in shown],
     "gold, if the truth picked": [at(ceiling, n) for n in shown],
 }
+
+
+def over_n(lines, y_name):
+    """Lines over n, each doubling as wide as the one before."""
+    figure = curve(shown, lines, "n, answers to choose from", y_name, log="x")
+    figure.axes[0].set_xticks(shown, [str(n) for n in shown], minor=False)
+    figure.axes[0].minorticks_off()
+    return figure
+
+
 show(
-    curve(shown, lines, "n, answers to choose from", "gain over one answer", log="x"),
+    over_n(lines, "gain over one answer"),
     "village",
     alt="Gain over a single answer against n: the proxy's own account, the gold utility of what it picks, and the gold "
     "that picking by the utility itself would reach, which is far higher.",
@@ -268,7 +281,7 @@ def gain_in(term: np.ndarray) -> list[float]:
 
 parts = {name: weight * np.array(gain_in(found.terms[name])) for name, weight in terms.items()}
 show(
-    curve(shown, parts, "n, answers to choose from", "gain, in units of utility", log="x"),
+    over_n(parts, "gain, in units of utility"),
     "terms",
     alt="The gain of best-of-n by term of the utility against n: correctness, tone, form and length, one line each.",
 )
