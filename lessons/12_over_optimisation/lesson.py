@@ -97,7 +97,7 @@ def draw(ax: Axes, curve: Curve, title: str) -> None:
     ax.axhline(0, color=colour("rule"), linewidth=1)
     ax.set_title(title)
     ax.set(xlabel="d = √KL from the start", ylabel="gain over the start", ylim=(-0.5, 4.5))
-    ax.legend(loc="upper left")
+    ax.legend(loc="upper right")
 
 
 @styled
