@@ -129,7 +129,8 @@ def grpo_weighs_prompts(seed: int, lab: Lab) -> dict[str, float]:
 
 
 def length_pull(world: MicroWorld, logits: Array, right: Array, per_token: Array) -> float:
-    """How fast a unit step along the mean GRPO update changes the mean length of *wrong* answers, to the first prompt.
+    """How fast a unit step along the mean GRPO update changes the mean length of *wrong* answers to the first prompt,
+    in thousandths of a token.
 
     `right[N]` says which responses are; `per_token[N]` is the weight of each token of a response. The first token
     decides who is right, the others how long one goes on: their part of the step is what counts.
@@ -142,12 +143,12 @@ def length_pull(world: MicroWorld, logits: Array, right: Array, per_token: Array
     step[: world.vocab] = 0  # the logits of the first token
     wrong = np.where(right, 0, p) / p[~right].sum()
     length = world.lengths - wrong @ world.lengths
-    return float((wrong * length) @ S.sum(axis=1) @ (step / size))
+    return 1000 * float((wrong * length) @ S.sum(axis=1) @ (step / size))
 
 
 @claim(
     28, "wrong-answers-grow", "Does dividing by an answer's own length make wrong answers longer?",
-    knob="weight of a token", metric="tokens by which wrong answers grow a unit step",
+    knob="weight of a token", metric="growth of wrong answers, thousandths of a token a unit step",
     arm="1 / its answer's length", control="the same for all", expects="up", lesson=13, seeds=8,
 )  # fmt: skip
 def wrong_answers_grow(seed: int, lab: Lab) -> dict[str, float]:
