@@ -52,7 +52,7 @@ from minipost.stages.rollouts import (
 from minipost.stages.training import Model, StageError, known_answer, require_positive, updates
 from minipost.text.batching import Example, Packed, pack, split_evenly
 
-HELP = """Tune a policy with GRPO or RLOO against a reward model: groups of answers to the same prompt, no value network.
+HELP = """Tune a policy with GRPO or RLOO against a reward model: several answers a prompt, no value network.
 
 Examples:
   minipost grpo
