@@ -40,6 +40,7 @@ from minipost.runs import read_metrics
 from minipost.stages import reward as stage
 from minipost.stages.training import Model
 from minipost.world import Labeler
+from minipost.world.utility import Weights
 
 lab = Lab()
 
@@ -209,14 +210,17 @@ show(
     "ideal raters.",
 )
 ideal = {kind: scales.mean(f"{kind}, ideal raters") for kind in ("scores", "comparisons")}
+meaning = {
+    "confirmed": "What is personal costs scores more than comparisons lose by saying less.",
+    "inconclusive": "At this budget what is personal costs scores about as much as comparisons lose by saying less.",
+    "refuted": "Even from quirky people, twice as many scores say more than comparisons.",
+}
 say(
-    f"**Verdict:** {scales}. With ideal raters it is {ideal['scores']:.2f} for scores and "
-    f"{ideal['comparisons']:.2f} for comparisons: "
-    + (
-        "the same people without quirks would better have given scores."
-        if ideal["scores"] > ideal["comparisons"]
-        else "even then comparisons are not worse."
-    )
+    f"**Verdict:** {scales}. {meaning[scales.verdict]} Comparisons do not care who makes them: "
+    f"{scales.mean('comparisons'):.2f} from people, {ideal['comparisons']:.2f} from ideal raters. Scores do: "
+    f"{scales.mean('scores'):.2f} and {ideal['scores']:.2f}. The larger the quirks and the drift, the better "
+    "comparisons look; "
+    "whether they are *easier* for a person is not something that this experiment can say."
 )
 
 # %% [markdown]
@@ -317,11 +321,16 @@ say(
 #
 # *Takeaway: a reward model learns what is easy to see in the text; what people care about most may not be.*
 #
-# In this world being right is worth 2.5 and tone at most 1. If the model valued what people value, it would look at
-# truth first. *Minimal pairs* show what it looks at: two answers that differ in one thing only.
+# *Minimal pairs* show what a reward model looks at: two answers that differ in one thing only.
 
 # %%
-examples = minimal_pairs(lab, 0)
+examples, weights = minimal_pairs(lab, 0), Weights()
+assert weights.harmless > weights.correct > weights.tone
+say(
+    f"To people, harm is worth {weights.harmless}, being right {weights.correct}, and tone {weights.tone} at most. A "
+    "model "
+    "that valued what they value would look at harm first and at tone last."
+)
 table(
     ["differs in", "prompt", "better", "worse"],
     [[kind, triples[0][0].prompt, triples[0][1], triples[0][2]] for kind, triples in examples.items()],

@@ -177,6 +177,7 @@ brute = [
 source_of(best_of_n_estimate, docstring=False)
 estimate = best_of_n_estimate(proxy, gold)
 assert np.allclose(estimate, brute)  # P72
+assert comb(64, 4) == 635_376
 passes = np.array([0, 0, 0, 0, 1, 1, 0.0])
 pass_at_k = [1 - comb(5, k) / comb(7, k) for k in range(1, 8)]
 assert np.allclose(best_of_n_estimate(passes, passes), pass_at_k)  # P77: with rewards of 0 and 1 it is pass@k
@@ -208,8 +209,8 @@ table(
 # *Takeaway: a handful of answers buys most of what picking can buy; after that the proxy promises, and the gold lags.*
 #
 # Now the village: 64 answers of lesson 5's assistant to each of 80 held-out prompts, scored by lesson 7's reward model.
-# Both are counted in the same unit: a logit of the reward model is worth $T = 0.6$ of utility, because that is how
-# labelers turn utilities into choices.
+# Both are counted in the same unit: a logit of the reward model is worth $T$ of utility, the labelers' temperature,
+# because that is how they turn utilities into choices.
 #
 # **Predict:** draw two curves over n, the score that picks and the true utility. Do they part? Does the gold turn down?
 

@@ -315,7 +315,7 @@ say(f"**Verdict:** {here}.")
 #
 # *Takeaway: a policy that learns can go where no sample of the start would ever have gone.*
 #
-# Best-of-64 is at most three nats away. PPO may go anywhere, and with a price of KL of 0 nothing holds it. Twenty
+# Best-of-64 is some three nats away at most. PPO may go anywhere, and with a price of KL of 0 nothing holds it. Twenty
 # rollouts with twice the usual learning rate, against lesson 7's reward model, with and without that price. In the
 # reward that PPO maximises the price is paid token by token:
 
