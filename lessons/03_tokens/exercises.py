@@ -37,9 +37,9 @@ def labels(prompt: Sequence[int], response: Sequence[int], length: int, pad_id: 
     raise NotImplementedError
 
 
-def decode(ids: Sequence[int], token_bytes: Sequence[bytes]) -> str:
-    """The text of `ids`, where `token_bytes[i]` are the bytes of token i; what is no UTF-8 becomes U+FFFD.
+def decode(pieces: Sequence[Sequence[int]]) -> str:
+    """The text of a row of tokens, each given as its bytes; what is no UTF-8 becomes U+FFFD.
 
     This one is written, every English text comes back from it, and it is wrong.
     """
-    return "".join(token_bytes[i].decode("utf-8", errors="replace") for i in ids)
+    return "".join(bytes(piece).decode("utf-8", errors="replace") for piece in pieces)

@@ -255,8 +255,8 @@ source_of(chat.render)
 
 # %%
 talk = [
-    Message("user", "What is the capital of Italy?"), Message("assistant", "It is Rome."),
-    Message("user", "And of Peru?"), Message("assistant", "It is Lima."),
+    Message("user", "Capital of Italy?"), Message("assistant", "Rome."),
+    Message("user", "And of Peru?"), Message("assistant", "Lima."),
 ]  # fmt: skip
 row = render(t, talk)
 words = [t.decode([i]) for i in row.tokens]  # [T]
@@ -324,14 +324,11 @@ table(
 # apart by two integers a token: `start`, where its sequence begins, and its `position` in it.
 
 # %%
-task_rng = np.random.default_rng(2)
-writer = Demonstrator(world)
-examples = [
-    Example(prompt_tokens(t, task.prompt), response_tokens(t, writer.respond(task, task_rng)))
-    for task in world.tasks("train", 40, task_rng, kinds=["fact"])
+two = [
+    Example(prompt_tokens(t, asked), response_tokens(t, said))
+    for asked, said in (("Capital of Peru?", "Lima."), ("Ten minus three?", "Seven."))
 ]
-two = sorted(examples, key=len)[:2]
-batch = pack(two, row_length=sum(map(len, two)) + 3, pad_id=t.pad_id)
+batch = pack(two, row_length=sum(map(len, two)) + 2, pad_id=t.pad_id)
 columns = np.arange(batch.tokens.shape[1])
 names = [t.decode([i]) for i in batch.tokens[0]]
 learnt = np.isin(columns, batch.index + 1)
@@ -358,6 +355,11 @@ source_of(pack)
 # of its own, all packed, and packed with `start` and positions thrown away, as when rows are simply joined up.
 
 # %%
+task_rng, writer = np.random.default_rng(2), Demonstrator(world)
+examples = [
+    Example(prompt_tokens(t, task.prompt), response_tokens(t, writer.respond(task, task_rng)))
+    for task in world.tasks("train", 40, task_rng)
+]
 alone = log_probabilities(base, examples)
 together = pack(examples, row_length=128)
 joined = replace(

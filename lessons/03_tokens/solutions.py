@@ -41,6 +41,6 @@ def labels(prompt: Sequence[int], response: Sequence[int], length: int, pad_id: 
     return inputs, out
 
 
-def decode(ids: Sequence[int], token_bytes: Sequence[bytes]) -> str:
+def decode(pieces: Sequence[Sequence[int]]) -> str:
     """Join the bytes first: one character may be spread over several tokens."""
-    return b"".join(token_bytes[i] for i in ids).decode("utf-8", errors="replace")
+    return b"".join(map(bytes, pieces)).decode("utf-8", errors="replace")
