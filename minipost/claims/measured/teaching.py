@@ -15,7 +15,7 @@ import numpy as np
 from minipost.claims import village
 from minipost.claims.lab import Lab
 from minipost.model import init_weights
-from minipost.runs import Run
+from minipost.runs import Run, save_model
 from minipost.stages.sft import SFTConfig, encode, replayed, train
 from minipost.stages.training import Model
 from minipost.world import Demonstrator, Task
@@ -60,8 +60,8 @@ def newborn(lab: Lab, seed: int) -> Path:
 
     def make(folder: Path) -> None:
         base = Model.load(parent)
+        (folder / "run").mkdir()
         weights = init_weights(base.config, np.random.default_rng([seed, 1]))
-        run = Run.create(folder / "run", "newborn", {"seed": seed}, seed, {"tokenizer": parent})
-        run.finish(weights, base.config.to_dict(), base.tokenizer, description="It has read nothing.")
+        save_model(folder / "run", weights, base.config.to_dict(), base.tokenizer)
 
     return lab.piece("newborn", {"seed": seed, "base": parent}, make) / "run"
