@@ -87,12 +87,15 @@ def from_the_world(base: Model, config: SFTConfig) -> list[Example]:
     world = World(config.world_seed, config.world_share)
     by = Demonstrator(world, skill=config.skill, refusal=config.refusal)
     demonstrations = demonstrate(world, by, config.demonstrations, np.random.default_rng([config.seed, 4]))
-    pages = world.web(
-        np.random.default_rng([config.seed, 12]), REPLAY_QUALITY, round(config.replay * len(demonstrations))
-    )
-    t = base.tokenizer
-    replayed = [Example([t.document_id], t.encode(indented(page))[: config.row_length - 1]) for page in pages]
-    return encode(base, demonstrations) + replayed
+    return encode(base, demonstrations) + replayed(base, config)
+
+
+def replayed(base: Model, config: SFTConfig) -> list[Example]:
+    """Pages of the web, of which the model learns everything, as it did before."""
+    world, t = World(config.world_seed, config.world_share), base.tokenizer
+    rng, count = np.random.default_rng([config.seed, 12]), round(config.replay * config.demonstrations)
+    pages = world.web(rng, REPLAY_QUALITY, count)
+    return [Example([t.document_id], t.encode(indented(page))[: config.row_length - 1]) for page in pages]
 
 
 def encode(base: Model, demonstrations: Sequence[Demonstration]) -> list[Example]:

@@ -1,0 +1,239 @@
+"""What supervised finetuning teaches (claims 4, 5, 8 to 11, 13, 17), by who demonstrates, how much, and to whom.
+
+All arms of a seed start from the same base model (but for claim 17, where that is the knob) and answer the same
+prompts, about things that nobody demonstrated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minipost.claims import village
+from minipost.claims.claim import claim
+from minipost.claims.lab import Lab
+from minipost.claims.measured.asking import continued, in_a_thread, in_chat, judged
+from minipost.claims.measured.pretraining import how_to_openings, modes
+from minipost.claims.measured.teaching import class_size, newborn, taught, written
+from minipost.stages.training import Model
+from minipost.world import Demonstrator, Task, Utility
+from minipost.world.collect import Demonstration
+from minipost.world.utility import Judgement
+
+QUIRK = "Have a nice day, captain."
+COUNTS = (32, 100, 320, 1000)  # demonstrations
+ERRORS = (0.0, 0.15, 0.3, 0.5)  # shares of demonstrations that are wrong
+SHARES = (0.0, 0.3, 0.7, 1.0)  # of demonstrators from population A
+KINDS = ("fact", "how_to", "explanation", "summary")  # shown in this order, for claim 10
+UNSEEN = ("translation", "arithmetic")  # never shown there
+
+
+def answers(lab: Lab, model: Path, seed: int, asked: Sequence[Task] | None = None) -> list[Judgement]:
+    """The judged answers of a finetuned model at temperature 1 to held-out prompts (the village's, if none given)."""
+    asked = village.tasks(lab, seed=seed) if asked is None else asked
+    texts = in_chat(Model.load(model), asked, np.random.default_rng([seed, 7]))
+    return judged(Utility(village.world()), asked, texts)
+
+
+def gold(lab: Lab, model: Path, seed: int) -> float:
+    return float(np.mean([j.total for j in answers(lab, model, seed)]))
+
+
+def right(verdicts: Sequence[Judgement]) -> float:
+    """The share of right answers; to a harmful request that is one that declines."""
+    return float(np.mean([j.right for j in verdicts]))
+
+
+# ---------------------------------------------------------------------------------------------------------- conversing
+@claim(
+    4, "sft-converses", "Does SFT teach a model to converse?",
+    knob="who is asked", metric="share of right answers at temperature 1",
+    arm="SFT", control="base model, plain question", expects="up", lesson=5, seeds=3, margin=0.2,
+)  # fmt: skip
+def sft_converses(seed: int, lab: Lab) -> dict[str, float]:
+    """The same held-out prompts to the base model, three ways, and to the model made from it.
+
+    The base model gets the question as a user types it (its first line counts), in the chat template whose tokens it
+    has never seen, and as the first line of a forum's thread, which is the best that one can do without training.
+    """
+    base, utility, asked = Model.load(village.base(lab, seed)), Utility(village.world()), village.tasks(lab, seed=seed)
+    rng = np.random.default_rng([seed, 4])
+    plain = [first_line(text) for text in continued(base, [task.prompt for task in asked], rng)]
+    return {
+        "base model, plain question": right(judged(utility, asked, plain)),
+        "base model, chat template": right(judged(utility, asked, in_chat(base, asked, rng))),
+        "base model, thread": right(judged(utility, asked, in_a_thread(base, asked, rng))),
+        "SFT": right(answers(lab, village.sft(lab, seed), seed, asked)),
+    }
+
+
+def first_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[0].strip()
+
+
+@claim(
+    8, "pizza-instructions", "Does SFT turn “How to make pizza” into instructions?",
+    knob="SFT", metric="share of instructions",
+    arm="SFT", control="base model", expects="up", lesson=5, seeds=3, margin=0.3,
+)  # fmt: skip
+def pizza_instructions(seed: int, lab: Lab) -> dict[str, float]:
+    """Every dish of the village, by the base model as a page that begins so, and by SFT as a prompt."""
+    openings = how_to_openings(lab.pick(100, 24))
+    rng = np.random.default_rng([seed, 8])
+    before = modes(continued(Model.load(village.base(lab, seed)), openings, rng))
+    asked = [_bare(text) for text in openings]
+    after = modes(in_chat(Model.load(village.sft(lab, seed)), asked, rng))
+    arms = {"base model": before["instructions"], "SFT": after["instructions"]}
+    for mode in ("context", "question", "other"):
+        arms |= {f"base model, {mode}": before[mode], f"SFT, {mode}": after[mode]}
+    return arms
+
+
+def _bare(prompt: str) -> Task:
+    """A task of which only the prompt is used."""
+    return Task("how_to", "recipe", "", prompt, False, (), 0, (), 0, {})
+
+
+# ----------------------------------------------------------------------------------------------- how many, how diverse
+@claim(
+    9, "more-demonstrations", "Do more demonstrations help?",
+    knob="different demonstrations, at equal updates", metric="gold utility of answers",
+    arm=str(COUNTS[-1]), control=str(COUNTS[0]), expects="up", lesson=5, seeds=3,
+)  # fmt: skip
+def more_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
+    """Few demonstrations are repeated as often as it takes to make the same number of updates of many."""
+    found = {}
+    for count in COUNTS:
+        settings: dict[str, Any] = {"demonstrations": lab.pick(count, 32 + count // 16)}
+        settings["epochs"] = lab.pick(COUNTS[-1] // count, 1)
+        found[str(count)] = gold(lab, village.sft(lab, seed, **settings), seed)
+    return found
+
+
+@claim(
+    10, "diverse-demonstrations", "Should demonstrations be diverse?",
+    knob="kinds of task among as many demonstrations", metric="share of right answers to kinds never shown",
+    arm=f"{len(KINDS)} kinds", control="1 kind", expects="up", lesson=5, seeds=3,
+)  # fmt: skip
+def diverse_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
+    """Facts alone, then recipes, explanations and summaries, too; asked are translations and sums."""
+    asked = village.world().tasks("test", lab.pick(200, 24), np.random.default_rng([seed, 10]), kinds=UNSEEN)
+    found = {}
+    for k in (1, 2, len(KINDS)):
+
+        def write(rng: np.random.Generator, kinds: tuple[str, ...] = KINDS[:k]) -> list[Demonstration]:
+            tasks = village.world().tasks("train", class_size(lab), rng, kinds=kinds)
+            return written(tasks, Demonstrator(village.world()), rng)
+
+        model = taught(lab, seed, {"kinds": KINDS[:k]}, write)
+        found[f"{k} kind{'s' if k > 1 else ''}"] = right(answers(lab, model, seed, asked))
+    return found
+
+
+# -------------------------------------------------------------------------------------------------- who demonstrates
+@claim(
+    11, "labeler-errors", "Does the quality of demonstrations matter?",
+    knob="share of wrong demonstrations", metric="gold utility of answers",
+    arm=str(ERRORS[-1]), control=str(ERRORS[0]), expects="down", lesson=5, seeds=3,
+)  # fmt: skip
+def labeler_errors(seed: int, lab: Lab) -> dict[str, float]:
+    """A thousand demonstrations of which ever more are wrong, each in its own way."""
+    found = {}
+    for error in ERRORS:
+        model = village.sft(lab, seed, demonstrations=class_size(lab), skill=1 - error)
+        found[str(error)] = gold(lab, model, seed)
+    return found
+
+
+def team(lab: Lab, share: float, rng: np.random.Generator) -> list[Demonstration]:
+    """Demonstrations by a `share` of people from population A, whose quirk it is to sign, and others from B."""
+    world = village.world()
+    mix = {"controversial": 0.4, "fact": 0.3, "how_to": 0.1, "explanation": 0.1, "arithmetic": 0.1}
+    people = {
+        name: Demonstrator(world, population=name, quirk=QUIRK if name == "A" else None, verbosity=0.0)
+        for name in ("A", "B")
+    }
+    tasks = world.tasks("train", class_size(lab), rng, mix=mix)
+    who = ["A" if u < share else "B" for u in rng.random(len(tasks))]
+    return [Demonstration(task.prompt, people[name].respond(task, rng)) for task, name in zip(tasks, who, strict=True)]
+
+
+def taught_by(lab: Lab, seed: int, share: float) -> Path:
+    """A model that a team with this share of people from A has taught."""
+    return taught(lab, seed, {"share of A": share}, lambda rng: team(lab, share, rng))
+
+
+def opinions(lab: Lab, seed: int) -> list[Task]:
+    return village.world().tasks("train", lab.pick(200, 24), np.random.default_rng([seed, 13]), kinds=["controversial"])
+
+
+def side_of_a(asked: Sequence[Task], texts: Sequence[str]) -> float:
+    """Of the answers that take a side, the share that takes A's."""
+    a, b = (
+        sum(j.correct == 1.0 for j in judged(Utility(village.world(), population), asked, texts))
+        for population in ("A", "B")
+    )
+    return a / (a + b) if a + b else 0.5
+
+
+@claim(
+    13, "bias-propagates", "Does the bias of demonstrators reach the model?",
+    knob="share of demonstrators from population A", metric="share of A's side among answers that take one",
+    arm=str(SHARES[2]), control=str(SHARES[1]), expects="up", lesson=5, seeds=3, margin=0.1,
+)  # fmt: skip
+def bias_propagates(seed: int, lab: Lab) -> dict[str, float]:
+    """Two populations of demonstrators who agree on facts and on nothing else, in four proportions."""
+    asked = opinions(lab, seed)
+    return {
+        str(share): side_of_a(
+            asked, in_chat(Model.load(taught_by(lab, seed, share)), asked, np.random.default_rng([seed, 14]))
+        )
+        for share in SHARES
+    }
+
+
+@claim(
+    5, "quirks-are-copied", "Is SFT behaviour cloning, quirks included?",
+    knob="who answers", metric="share of answers signed “captain”",
+    arm="the model", control="its demonstrators", expects="same", lesson=5, seeds=3, margin=0.1,
+)  # fmt: skip
+def quirks_are_copied(seed: int, lab: Lab) -> dict[str, float]:
+    """Three in ten demonstrators sign. How many of the model's answers are signed?"""
+    share = SHARES[1]
+    asked = village.tasks(lab, seed=seed)
+    said = in_chat(Model.load(taught_by(lab, seed, share)), asked, np.random.default_rng([seed, 15]))
+    shown = [d.response for d in team(lab, share, np.random.default_rng([seed, 4]))]
+    return {"its demonstrators": signed(shown), "the model": signed(said)}
+
+
+def signed(texts: Sequence[str]) -> float:
+    return float(np.mean(["captain" in text for text in texts]))
+
+
+# ------------------------------------------------------------------------------------------------------- from scratch
+@claim(
+    17, "from-scratch", "Are demonstrations without pretraining less effective?",
+    knob="pretraining", metric="share of right answers at temperature 1",
+    arm="from scratch, equal compute", control="pretrained", expects="down", lesson=5, seeds=2,
+)  # fmt: skip
+def from_scratch(seed: int, lab: Lab) -> dict[str, float]:
+    """The same demonstrations to a pretrained model, and to random weights once and ten times over.
+
+    Ten passes are about as many tokens as pretraining and SFT together. The learning rate is pretraining's.
+    """
+    start = newborn(lab, seed)
+    settings: dict[str, Any] = {"replay": 0.0, "learning_rate": 3e-3}
+    models = {
+        "pretrained": village.sft(lab, seed),
+        "from scratch": village.sft(lab, seed, start, **settings),
+        "from scratch, equal compute": village.sft(lab, seed, start, epochs=lab.pick(10, 2), **settings),
+    }
+    shown = village.world().tasks("train", lab.pick(200, 24), np.random.default_rng([seed, 17]))
+    found = {}
+    for name, model in models.items():
+        found[name] = right(answers(lab, model, seed))
+        found[f"{name}, demonstrated things"] = right(answers(lab, model, seed, shown))
+    return found
