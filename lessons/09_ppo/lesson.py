@@ -46,17 +46,19 @@ SEEDS = range(lab.pick(3, 2))
 #
 # *Takeaway: the reward model gives one number for a whole answer; everything else is bookkeeping about tokens.*
 #
-# PPO's data are the model's own answers. Let the SFT model answer eight prompts, and the reward model score them. This is
-# the stage's own code; `Answers` holds tables of shape [S, R]: S answers, R tokens in the longest of them.
+# PPO's data are the policy's own answers. To have something to see we look at a policy that has trained already, the one
+# of section 6; the reference is the SFT model that it began as. It answers some prompts, and the reward model scores
+# the answers. This is the stage's own code; its tables are [S, R]: S answers, R tokens in the longest of them.
 
 # %%
 sft, judge = Model.load(village.sft(lab)), Model.load(village.reward(lab), "score")
-config = ppo.PPOConfig(world_share=village.SHARE, rollout=8, beta=0.25)
+policy = Model.load(village.ppo(lab))
+config = ppo.PPOConfig(world_share=village.SHARE, beta=0.25)
 asker = rollouts.Asker(village.world(), sft)
 rng = np.random.default_rng(9)
 roll = rollouts.sample_answers(
-    {name: w * 1.02 for name, w in sft.weights.items()},  # a policy that has moved a little away from the reference
-    sft, asker.prompts(rng, 8), lambda e, ended: rollouts.reward_scores(judge, e, 128), rng, config,
+    policy.weights, sft, asker.prompts(rng, lab.pick(48, 4)), lambda e, ended: rollouts.reward_scores(judge, e, 128), rng,
+    config,
 )  # fmt: skip
 for name in ("scores", "old_logps", "ref_logps", "mask"):
     print(f"{name:10} {getattr(roll, name).shape}")
@@ -68,7 +70,7 @@ for name in ("scores", "old_logps", "ref_logps", "mask"):
 
 
 # %%
-def words(i, most=11):
+def words(i, most=16):
     """The last tokens of prompt i, the first of its answer, and where the answer's end is."""
     prompt, response = roll.examples[i].prompt[-4:], roll.examples[i].response[:most]
     pieces = [sft.tokenizer.decode([t]) for t in [*prompt, *response]]
@@ -296,10 +298,10 @@ say(
 
 # %%
 tasks = village.tasks(lab, 200)[:4]
-utility, tuned_model = Utility(village.world()), Model.load(tuned[0])
+utility = Utility(village.world())
 for task in tasks:
     print(f"\n{task.prompt}")
-    for name, model in (("SFT", sft), ("PPO", tuned_model)):
+    for name, model in (("SFT", sft), ("PPO", policy)):
         text = answer(model.weights, model.config, model.tokenizer, [task.prompt], np.random.default_rng(0), 0.0)[0][0]
         print(f"  {name}  {utility(task, text):+.1f}  {text}")
 
