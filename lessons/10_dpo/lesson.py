@@ -365,13 +365,7 @@ def frontier(found):
     return figure
 
 
-found = [
-    {
-        name: tuple(values)
-        for name, values in lab.numbers("frontier", {"seed": seed}, lambda s=seed: examined(lab, s)).items()
-    }
-    for seed in SEEDS
-]
+found = [examined(lab, seed) for seed in SEEDS]
 show(
     frontier(found),
     "frontier",

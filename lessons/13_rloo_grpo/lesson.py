@@ -126,7 +126,7 @@ rows = slice(g * GROUP, (g + 1) * GROUP)
 table(
     ["answer", "score", "advantage"],
     [
-        [sft.tokenizer.decode(e.response, skip_special=True).strip()[:90], f"{s:+.2f}", f"{A:+.2f}"]
+        [" ".join(sft.tokenizer.decode(e.response, skip_special=True).split())[:90], f"{s:+.2f}", f"{A:+.2f}"]
         for e, s, A in zip(roll.examples[rows], roll.scores[rows], roll.advantages[rows], strict=True)
     ],
 )
@@ -178,7 +178,7 @@ say(
     f"At 5 in 100 GRPO pulls {pull[4]:.2f}, {pull[16]:.2f} and {pull[64]:.2f} times as hard, for groups of 4, 16 and 64; the limit is 1/std. "
     "With few answers most groups at the ends agree, and a group without spread teaches nothing (law P82): that is "
     "what bends the curves down again. Over group sizes, for prompts solved in 90 % against 50 %: "
-    f"{weighs}. Is it a bug? It maximises something else than the mean reward: with large groups, the sum over prompts of arcsin √p, twice."
+    f"{weighs}. Is it a bug? With large groups it climbs 2 arcsin √p, summed over prompts, in place of p."
 )
 source_of(estimators.grpo)
 
@@ -213,14 +213,16 @@ source_of(aggregate)
 
 # %%
 grow = measure("wrong-answers-grow", lab)
+grown = grow.arms["1 / its answer's length"]
 show(
     sweep(grow.arms, "growth of wrong answers\nper step, tokens / 1000", control="the same for all"),
     "growth",
     alt="Growth of wrong answers in a unit step along GRPO's mean update for two weightings, a dot a world, mean and interval.",
 )
 say(
-    f"{grow}. With equal weights it is 0 up to rounding: the words after the first are no one's business. Small in one step, always of "
-    "one sign, and repeated thousands of times. Right answers are pushed the other way: the short ones are praised more a token."
+    f"{grow}. With equal weights it is 0 up to rounding: the words after the first are no one's business. With the other it is small in "
+    f"one step, of one sign in {max(sum(x > 0 for x in grown), sum(x < 0 for x in grown))} of {len(grown)} worlds, and repeated "
+    "thousands of times. Right answers are pushed the other way: the short ones are praised more a token."
 )
 
 # %% [markdown]
