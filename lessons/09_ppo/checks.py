@@ -19,8 +19,8 @@ CHECKS = [
         "ppo.policy_loss",
         hints=[
             "Write it literally first, and see which law complains.",
-            "exp of a log-ratio of 1000 is infinite. For A > 0 the ratio never counts beyond 1 + eps: cut it before exp.",
-            "minimum(log_rho, log1p(eps)) for A > 0, maximum(log_rho, log1p(-eps)) for A < 0; and where A is 0, anything.",
+            "exp of 1000 is infinite. For A > 0 the ratio never counts beyond 1 + eps: cut it before exp.",
+            "minimum(log_rho, log1p(eps)) for A > 0, maximum(log_rho, log1p(-eps)) for A < 0; where A is 0, anything.",
         ],
     ),
     Check(

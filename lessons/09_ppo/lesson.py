@@ -169,7 +169,9 @@ values = np.random.default_rng(0).standard_normal(rewards.shape)
 advantages, returns = gae(rewards, values, roll.mask, 1.0, config.lam)  # [S, R], [S, R]
 for row in range(len(rewards)):
     n = roll.mask[row].sum()
-    assert np.allclose(advantages[row, :n], advantages_by_sum(rewards[row, :n], values[row, :n], 1.0, config.lam), atol=1e-5)
+    assert np.allclose(
+        advantages[row, :n], advantages_by_sum(rewards[row, :n], values[row, :n], 1.0, config.lam), atol=1e-5
+    )
     assert not advantages[row, n:].any()
 
 # %% [markdown]
@@ -258,7 +260,11 @@ def two_curves(runs, title):
     figure, left = canvas(None, height=2.4, width=7.4)
     left.remove()
     for ax, metric, name, style in zip(
-        figure.subplots(1, 2), (PROXY, GOLD), ("proxy: reward model's score", "gold: true utility"), ("--", "-"), strict=True
+        figure.subplots(1, 2),
+        (PROXY, GOLD),
+        ("proxy: reward model's score", "gold: true utility"),
+        ("--", "-"),
+        strict=True,
     ):
         lines = np.array([diary(run, metric) for run in runs])  # [seeds, rollouts]
         x = np.arange(1, lines.shape[1] + 1)

@@ -29,7 +29,11 @@ def dpo_loss(
 
 
 def ipo_loss(
-    policy_chosen: np.ndarray, policy_rejected: np.ndarray, ref_chosen: np.ndarray, ref_rejected: np.ndarray, beta: float
+    policy_chosen: np.ndarray,
+    policy_rejected: np.ndarray,
+    ref_chosen: np.ndarray,
+    ref_rejected: np.ndarray,
+    beta: float,
 ) -> float:
     """IPO's loss, a mean over B pairs: the square of what h is away from 1 / (2 beta)."""
     raise NotImplementedError

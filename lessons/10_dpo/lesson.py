@@ -294,7 +294,9 @@ def two_sides(runs):
     figure, ax = canvas(None, width=5.2)
     width = lab.pick(8, 1)
     for side, name, style in (("chosen", "best_of_n", "-"), ("rejected", "ppo", "--")):
-        lines = np.array([[row[f"rewards/{side}"] / 0.1 for row in read_metrics(run)] for run in runs])  # [seeds, updates]
+        lines = np.array(
+            [[row[f"rewards/{side}"] / 0.1 for row in read_metrics(run)] for run in runs]
+        )  # [seeds, updates]
         smooth = np.array([np.convolve(line, np.ones(width) / width, "valid") for line in lines])
         x = np.arange(smooth.shape[1]) + width
         ax.plot(x, smooth.T, style, color=colour(name), linewidth=0.7, alpha=0.5)
@@ -372,7 +374,9 @@ show(
     alt="True utility against KL to SFT: a curve from SFT through DPO at three values of beta, and PPO as a point.",
 )
 equal = measure("dpo-as-good-at-equal-kl", lab)
-say(f"{equal}. SFT itself has {equal.mean('SFT'):+.2f}. The margin, 0.3, is less than half of what one warm phrase is worth.")
+say(
+    f"{equal}. SFT itself has {equal.mean('SFT'):+.2f}. The margin, 0.3, is less than half of what one warm phrase is worth."
+)
 
 # %% [markdown]
 # ## What the metrics say

@@ -25,7 +25,11 @@ def dpo_loss(
 
 
 def ipo_loss(
-    policy_chosen: np.ndarray, policy_rejected: np.ndarray, ref_chosen: np.ndarray, ref_rejected: np.ndarray, beta: float
+    policy_chosen: np.ndarray,
+    policy_rejected: np.ndarray,
+    ref_chosen: np.ndarray,
+    ref_rejected: np.ndarray,
+    beta: float,
 ) -> float:
     """beta is the paper's tau; log-ratios are sums over tokens, as in the paper."""
     h = (policy_chosen - ref_chosen) - (policy_rejected - ref_rejected)

@@ -27,7 +27,13 @@ from minipost import estimators
 from minipost.autograd import Tensor
 from minipost.claims import Lab, measure, village
 from minipost.claims.measured.groups import (
-    GROUP, noise, plain, policy, prompt_weight, sampled_gradients, true_gradient,
+    GROUP,
+    noise,
+    plain,
+    policy,
+    prompt_weight,
+    sampled_gradients,
+    true_gradient,
 )  # fmt: skip
 from minipost.claims.measured.micro_reward import micro_world
 from minipost.claims.measured.optimising import GOLD, PROXY, diary
@@ -116,7 +122,12 @@ sft, judge = Model.load(village.sft(lab)), Model.load(village.reward(lab), "scor
 config = grpo.GRPOConfig(world_share=village.SHARE, method="rloo", prompts=lab.pick(12, 2))
 asker = rollouts.Asker(village.world(), sft)
 roll = grpo.rollout(
-    sft.weights, sft, asker.prompts, lambda e, ended: rollouts.reward_scores(judge, e, 128), np.random.default_rng(2), config
+    sft.weights,
+    sft,
+    asker.prompts,
+    lambda e, ended: rollouts.reward_scores(judge, e, 128),
+    np.random.default_rng(2),
+    config,
 )
 print("examples", len(roll.examples), " rewards", roll.rewards.shape, " advantages", roll.advantages.shape)
 spread = roll.rewards.reshape(-1, GROUP).std(axis=1)
@@ -161,7 +172,9 @@ show(
 # %%
 chances = np.linspace(0.01, 0.99, 99)
 lines = {
-    f"GRPO, {K} answers": [prompt_weight(estimators.grpo, c, K) / prompt_weight(estimators.grpo, 0.5, K) for c in chances]
+    f"GRPO, {K} answers": [
+        prompt_weight(estimators.grpo, c, K) / prompt_weight(estimators.grpo, 0.5, K) for c in chances
+    ]
     for K in (4, 16, 64)
 }
 lines["RLOO"] = [prompt_weight(estimators.rloo, c, 16) for c in chances]
