@@ -147,15 +147,17 @@ def dpo_chosen_falls(seed: int, lab: Lab) -> dict[str, float]:
 
 
 def examined(lab: Lab, seed: int, betas: tuple[float, ...] = (0.03, 0.1, 0.3)) -> dict[str, tuple[float, float]]:
-    """(KL to SFT, gold on held-out prompts) of SFT, PPO and of DPO for several betas."""
+    """(KL to SFT, gold on held-out prompts) of SFT, PPO and of DPO for several betas, measured once."""
     start = village.sft(lab, seed)
     models = {"SFT": start, "PPO": village.ppo(lab, seed)}
     models |= {f"DPO, beta {b:g}": village.dpo(lab, seed, beta=b) for b in betas}
-    out = {}
-    for name, model in models.items():
-        found = village.measured(lab, model, start, count=400, seed=seed)
-        out[name] = (max(found["kl_to_sft"], 0.0), found["gold_mean"])
-    return out | {"SFT": (0.0, out["SFT"][1])}
+
+    def measured() -> dict[str, tuple[float, float]]:
+        found = {name: village.measured(lab, model, start, count=400, seed=seed) for name, model in models.items()}
+        return {name: (max(row["kl_to_sft"], 0.0), row["gold_mean"]) for name, row in found.items()}
+
+    points = lab.numbers("frontier", {name: model.parent.name for name, model in models.items()}, measured)
+    return {name: (float(kl) * (name != "SFT"), float(gold)) for name, (kl, gold) in points.items()}
 
 
 @claim(
