@@ -115,7 +115,8 @@ class Tensor:
                     parent_g = np.zeros_like(parent.data)
                 parent_g = unbroadcast(parent_g, parent.shape)
                 if _find_nan and not np.isfinite(parent_g).all():
-                    raise AutogradError(f"NaN or inf in a gradient of shape {parent.shape} from {_name(tensor._vjp)}.")
+                    name = operation_name(tensor._vjp)
+                    raise AutogradError(f"NaN or inf in a gradient of shape {parent.shape} from {name}.")
                 waiting = pending.get(id(parent))
                 pending[id(parent)] = parent_g if waiting is None else waiting + parent_g
             tensor._parents, tensor._vjp = (), _already_used
@@ -201,7 +202,7 @@ def record(out: Array, inputs: Sequence[Any], vjp: Vjp) -> Any:
     """
     if _find_nan and not np.isfinite(out).all():
         shapes = [np.shape(value(x)) for x in inputs]
-        raise AutogradError(f"NaN or inf in the output of {_name(vjp)} on inputs of shapes {shapes}.")
+        raise AutogradError(f"NaN or inf in the output of {operation_name(vjp)} on inputs of shapes {shapes}.")
     carries = [isinstance(x, Tensor) for x in inputs]
     if not any(carries):
         return out
@@ -210,7 +211,12 @@ def record(out: Array, inputs: Sequence[Any], vjp: Vjp) -> Any:
     if all(carries):
         result._vjp = vjp
     else:
-        result._vjp = lambda g: [pg for pg, keep in zip(vjp(g), carries, strict=True) if keep]
+
+        def of_tensors(g: Array) -> Sequence[Array | None]:
+            return [parent_g for parent_g, keep in zip(vjp(g), carries, strict=True) if keep]
+
+        of_tensors.__qualname__ = vjp.__qualname__  # it is still that operation's
+        result._vjp = of_tensors
     return result
 
 
@@ -276,7 +282,8 @@ def _already_used(g: Array) -> Sequence[Array | None]:
     raise AutogradError("unreachable: topological_order refuses a freed graph.")
 
 
-def _name(vjp: Vjp) -> str:
+def operation_name(vjp: Vjp) -> str:
+    """The operation that a `vjp` belongs to: the function in which it was written."""
     return vjp.__qualname__.split(".")[0]
 
 

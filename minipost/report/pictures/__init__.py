@@ -1,0 +1,14 @@
+"""Pictures for lessons: one function a question, each returning a Matplotlib figure in the house's style.
+
+Every function takes plain numbers and strings, draws on `ax` if it is given one, and else makes a figure of its own.
+Colour is never the only sign: what differs also differs in hatch, marker, line or label.
+"""
+
+from minipost.report.pictures.graphs import tape_graph
+from minipost.report.pictures.numbers import curve, heat, histogram_pair, sweep
+from minipost.report.pictures.objectives import clip_regions
+from minipost.report.pictures.sequences import attention_map, token_timeline
+
+__all__ = [
+    "attention_map", "clip_regions", "curve", "heat", "histogram_pair", "sweep", "tape_graph", "token_timeline",
+]  # fmt: skip
