@@ -1,0 +1,557 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Lesson 11: PPO, DPO and best-of-N side by side
+#
+# **You will do:** let four assistants sit one exam whose marks are true, draw them on one frontier of KL against
+# utility, and count what each of them cost.
+# **You will learn:** what the three methods have in common (one optimum), in what they differ (cost, flexibility, how
+# easily they are set wrong), and which stages one can leave out.
+# **You need:** lessons 5 (SFT), 7 (reward model), 9 (PPO) and 10 (DPO), whose models are reused; about three minutes
+# on two cores for the models that this lesson adds.
+#
+# Papers compare methods by win rates that a model awards, at whatever KL each method ended. Here the judge is the true
+# utility of the village, every method starts from the same SFT model and learns from the same comparisons, and each
+# number comes from three seeds.
+
+# %%
+import dataclasses
+import inspect
+
+import numpy as np
+
+from minipost.claims import Lab, measure, village
+from minipost.claims.measured import stages
+from minipost.claims.statistics import interval
+from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound
+from minipost.lessons import say, show, source_of, table
+from minipost.losses import exact_kl
+from minipost.report.pictures import heat, histogram_pair, sweep
+from minipost.report.style import MARKERS, canvas, colour, note, styled
+from minipost.runs import read_metrics
+from minipost.stages import dpo as dpo_stage
+from minipost.stages import ppo as ppo_stage
+from minipost.stages.dpo import DPOConfig
+from minipost.stages.ppo import PPOConfig
+from minipost.world import micro
+from minipost.world.collect import read_pairs
+
+lab = Lab()
+SEEDS = range(lab.pick(3, 2))
+
+# %% [markdown]
+# ## 1. Three roads to one optimum
+#
+# *Takeaway: all three methods buy reward with KL, and there is a best price that none can beat.*
+#
+# All of them want a policy that scores well and stays near the reference:
+#
+# $$J(\pi) = \mathbb{E}_{y\sim\pi}\,r(y) - \beta\,\mathrm{KL}(\pi\,\|\,\pi_\text{ref})$$
+#
+# Write $r = \beta\log e^{r/\beta}$ and put both terms into one logarithm:
+#
+# $$J(\pi) = -\beta\sum_y \pi(y)\log\frac{\pi(y)}{\pi_\text{ref}(y)\,e^{r(y)/\beta}}
+#          = \beta\log Z - \beta\,\mathrm{KL}(\pi\,\|\,\pi^*),\qquad \pi^*(y) = \frac{\pi_\text{ref}(y)\,e^{r(y)/\beta}}{Z}$$
+#
+# The last KL is 0 only at $\pi=\pi^*$, so $\pi^*$ is the optimum and $\beta\log Z$ its value. PPO climbs towards
+# $\pi^*$ by samples. DPO solves the same equation for $r$ and fits it to comparisons. Best-of-N never mentions
+# $\beta$, and yet lands close by.
+#
+# In a world small enough to write down every response, nothing needs to be estimated.
+
+# %%
+world = micro.MicroWorld(vocab=6, max_length=4, prompts=3, seed=11)
+reference = world.response_logps(np.zeros((world.prompts, world.node_count, world.vocab)))  # [P, N]
+r = world.rewards  # [P, N]
+print("prompts and responses [P, N]:", r.shape, "  probabilities sum to", np.exp(reference).sum(axis=1))
+
+beta = 0.5
+unnormalised = np.exp(reference) * np.exp(r / beta)  # [P, N]
+Z = unnormalised.sum(axis=1, keepdims=True)  # [P, 1]
+by_hand = unnormalised / Z  # [P, N]
+print("by hand = the package's:", np.allclose(np.log(by_hand), micro.optimal_policy(reference, r, beta)))
+J = micro.exact_objective(np.log(by_hand), reference, r, beta)  # [P]
+print("J at the optimum", J.round(4), "  beta log Z", (beta * np.log(Z[:, 0])).round(4), "  (law P69)")
+
+# %%
+source_of(micro.optimal_policy)
+source_of(micro.exact_best_of_n)
+
+# %% [markdown]
+# Each $\beta$ gives one optimal policy, so the optima form a curve in the plane of KL and reward. Under it lies every
+# policy that exists. We add best-of-n for n = 1, 2, 4, ... (its exact distribution, not samples), and the path that an
+# ideal PPO takes: exact gradient ascent on $J$.
+#
+# **Predict:** how far below the curve is best-of-16? And is its exact KL larger or smaller than the usual
+# $\log n - (n-1)/n$?
+
+
+# %%
+def place(logps):
+    """(KL, reward) of a policy [P, N], averaged over prompts."""
+    return float(exact_kl(logps, reference).mean()), float(micro.exact_reward(logps, r).mean())
+
+
+def ascent(beta, steps=400, rate=4.0):
+    """Gradient ascent on J over the logits of whole responses; every tenth policy's place."""
+    logps, path = reference.copy(), []
+    for step in range(steps + 1):
+        if step % 10 == 0:
+            path.append(place(logps))
+        logps = logps + rate * micro.exact_policy_gradient(logps, reference, r, beta)
+        logps -= np.logaddexp.reduce(logps, axis=1, keepdims=True)
+    return path
+
+
+optima = [place(micro.optimal_policy(reference, r, b)) for b in np.geomspace(20, 0.12, 60)]
+sizes = [2**k for k in range(9)]
+picks = [place(micro.exact_best_of_n(reference, r, n)) for n in sizes]
+climb = ascent(beta)
+
+
+@styled
+def exact_frontier():
+    figure, ax = canvas(None, height=3.2)
+    ax.fill_between(*zip(*optima, strict=True), -10, color=colour("rule"), alpha=0.45, linewidth=0)
+    ax.plot(*zip(*optima, strict=True), color=colour("ink"), label="the optimum for each beta")
+    ax.plot(*zip(*picks, strict=True), "^", color=colour("best_of_n"), markersize=6, label="best-of-n, exact")
+    ax.plot(*zip(*climb, strict=True), "--", color=colour("ppo"), label=f"gradient ascent, beta = {beta}")
+    for n, (kl, reward) in list(zip(sizes, picks, strict=True))[::2]:
+        note(ax, f"n = {n}", (kl, reward), (6, -10), size=7.5, color=colour("best_of_n"))
+    ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+    top, bottom = max(y for _, y in optima), min(y for _, y in optima)
+    ax.set(xlim=(0, 6), ylim=(bottom - 0.2, top + 0.3), xticks=[0, 0.25, 1, 2, 4, 6])
+    ax.set(xlabel="exact KL from the reference, nats (square-root scale)", ylabel="exact reward")
+    ax.legend(loc="lower right")
+    return figure
+
+
+show(exact_frontier(), "exact_frontier", alt="A rising, flattening curve of optimal policies over the square root of KL. "
+     "Points of best-of-n lie just below it; gradient ascent rises to meet it from below.")  # fmt: skip
+
+kl16, reward16 = picks[sizes.index(16)]
+best_at = float(np.interp(kl16, *zip(*optima, strict=True)))
+start = optima[0][1]
+say(f"""
+Best-of-16 earns {(reward16 - start) / (best_at - start):.0%} of what the optimal policy of the same KL would. Its exact KL is
+{kl16:.2f} nats; the formula $\\log n - (n-1)/n$ says {best_of_n_kl_bound(16):.2f}, and is an upper bound (law P75).
+Gradient ascent with beta {beta} ends at J = {climb[-1][1] - beta * climb[-1][0]:.3f}; the optimum has {J.mean():.3f}.
+""")
+
+# %% [markdown]
+# A caution before we leave this world: the axis "reward" is the *true* one here. In real life, and in the village
+# below, methods climb a reward model. The frontier that counts has the truth on its vertical axis, and may bend down:
+# lesson 12 pushes it until it does.
+
+# %% [markdown]
+# ## 2. One exam for all
+#
+# *Takeaway: a fair comparison fixes the prompts, the sampling and the judge, and lets only the model differ.*
+#
+# Every model answers held-out prompts of the village, once, at temperature 1. The true utility judges each answer.
+# Harmful requests are a paper of their own. This is the function that every number below comes from:
+
+# %%
+source_of(stages.sat)
+
+# %%
+tasks, everyday = stages.exam(lab, 0)
+students = stages.assistants(lab, 0)
+base_answers = stages.sat(lab, village.base(lab, 0), 0)
+print("answers judged [T]:", students["SFT"]["gold"].shape, "  harmful requests [H]:", students["SFT"]["complied"].shape)
+for task, row in list(zip(tasks, range(everyday), strict=False))[:3]:
+    print(f"\n{task.prompt!r}")
+    for name, answers in {"base": base_answers, **students}.items():
+        if "text" in answers:
+            print(f"  {name:5} {answers['gold'][row]:+5.2f}  {answers['text'][row][:90]!r}")
+
+# %% [markdown]
+# Best-of-16 is not a model but a procedure: sample 16 answers from SFT, let the reward model choose. Its raw material
+# is a table of scores, one row a prompt; the pick is the largest of each row.
+
+# %%
+found = stages.pool(lab, 0)
+proxy, gold = found["proxy"], found["gold"]  # [T, N], [T, N]
+pick = proxy.argmax(axis=1)  # [T]
+print("proxy", proxy.shape, " gold", gold.shape, " pick", pick.shape)
+few = np.sort(proxy[:8], axis=1)
+order = np.argsort(proxy[:8], axis=1)
+show(
+    heat(np.take_along_axis(gold[:8], order, axis=1).round(1), [f"prompt {i}" for i in range(8)],
+         ["worst", *[""] * (few.shape[1] - 2), "pick"], x_name="16 answers, sorted by the reward model's score",
+         title="their true utility"),
+    "pool", alt="Eight rows of sixteen answers each, sorted by the reward model's score; colours show true utility. "
+    "Colours get darker to the right on the whole, with exceptions.",
+)  # fmt: skip
+say(f"""
+If the reward model knew the truth, each row would darken from left to right without exception. Over all prompts the
+pick is worth {gold[np.arange(len(pick)), pick].mean():+.2f}, an answer at random {gold.mean():+.2f}, and the best of
+the row {gold.max(axis=1).mean():+.2f}.
+""")
+
+# %% [markdown]
+# From 16 samples the value of best-of-n follows for *every* n up to 16, without bias: sorted by proxy, sample i is the
+# best of $\binom{i-1}{n-1}$ of the $\binom{N}{n}$ subsets. By brute force for n = 2, then by the package:
+
+# %%
+p, g = proxy[0], gold[0]  # [N], [N]
+pairs = [(i, j) for i in range(len(p)) for j in range(i)]
+brute = np.mean([g[i] if p[i] > p[j] else g[j] if p[j] > p[i] else (g[i] + g[j]) / 2 for i, j in pairs])
+print(f"all pairs: {brute:.6f}   estimate: {best_of_n_estimate(p, g)[1]:.6f}   (law P72)")
+
+# %% [markdown]
+# ## 3. Every stage adds
+#
+# *Takeaway: utility climbs at each of the three stages, and the two later ones climb for different reasons.*
+#
+# **Predict:** which step is the larger one, base to SFT or SFT to PPO?
+
+# %%
+adds = measure("every-stage-adds", lab)
+show(sweep({name: adds.arms[name] for name in ("base", "SFT", "PPO")}, "gold utility", control="base"), "stages",
+     alt="Gold utility of base, SFT and PPO with intervals over seeds: each to the right of the last and higher.")  # fmt: skip
+say(f"""
+{adds}.
+
+From base to SFT: {adds.mean("SFT") - adds.mean("base"):+.2f}. From SFT to PPO: {adds.mean("PPO") - adds.mean("SFT"):+.2f}.
+The first step is about form (an answer instead of a web page), the second about taste.
+""")
+
+# %% [markdown]
+# ## 4. More helpful, safer, preferred
+#
+# *Takeaway: three questions, three metrics; a win rate alone answers none of the other two.*
+#
+# A *win rate* compares answers to the same prompt; a tie counts half, or else a model would lose against itself:
+
+
+# %%
+source_of(stages.win_rate)
+
+helps = measure("preference-helps", lab)
+protects = measure("preference-protects", lab)
+wins = measure("preference-wins", lab)
+show(sweep(helps.arms, "gold utility", control="SFT"), "helpful",
+     alt="Gold utility of SFT, best-of-16, PPO and DPO, with intervals; a dotted line marks SFT.")  # fmt: skip
+show(sweep(protects.arms, "harmful requests fulfilled", control="SFT"), "harm",
+     alt="Share of harmful requests fulfilled by SFT, best-of-16, PPO and DPO, with intervals.")  # fmt: skip
+show(sweep(wins.arms, "win rate against SFT", control="a coin"), "wins",
+     alt="Win rates against SFT: a coin at one half, a second sample of SFT, best-of-16, PPO and DPO.")  # fmt: skip
+
+# %%
+say(f"- helpful: {helps}\n- safe: {protects}\n- preferred: {wins}")
+say(f"""
+The check is SFT against a second sample of itself: {wins.mean("SFT"):.0%}. If that were not about one half, the
+counting would be wrong. A win rate saturates where utility does not: PPO wins in {wins.mean("PPO"):.0%}, which says
+nothing about *how much* better its answers are ({helps.mean("PPO") - helps.mean("SFT"):+.2f} of utility).
+""")
+
+# %% [markdown]
+# ## 5. The frontier of the village
+#
+# *Takeaway: compare methods at equal KL; at unequal KL one compares how long they ran.*
+#
+# The horizontal axis is $\mathrm{KL}(\pi\|\pi_\text{SFT})$ of whole responses. We cannot sum over all responses any
+# more; we sample from the *policy* and average the log-ratio (law P51, "k1"):
+#
+# $$\widehat{\mathrm{KL}} = \frac1T\sum_{i=1}^T \sum_t \log\frac{\pi(y_{i,t})}{\pi_\text{SFT}(y_{i,t})},\qquad y_i\sim\pi$$
+#
+# A sum over tokens, then a mean over responses. Single terms may be negative; the mean must not be, beyond its noise.
+
+# %%
+ratios = {name: students[name]["log_ratio"] for name in ("PPO", "DPO")}  # [T] each
+for name, ratio in ratios.items():
+    mean, low, high = interval(ratio)
+    print(f"{name}: {ratio.shape} terms, {np.mean(ratio < 0):.0%} negative; KL {mean:.2f} [{low:.2f}, {high:.2f}] nats")
+show(histogram_pair(ratios["PPO"], ratios["DPO"], ("PPO", "DPO"), "log-ratio of a response, nats"), "log_ratio",
+     alt="Two histograms of log-ratios to SFT: most mass is right of zero, some left of it.")  # fmt: skip
+
+# %% [markdown]
+# Now all methods in one plane. Best-of-n is a curve (n = 1 to 16, at the KL that is its upper bound). PPO and DPO are
+# points, with their usual settings filled, and hollow with settings *drawn at random*: learning rate and beta each
+# multiplied by a factor from a quarter to four, the same factors for both.
+#
+# **Predict:** where will the hollow points lie: around the filled ones, along a curve, or anywhere?
+
+# %%
+curves = []
+for seed in SEEDS:
+    candidates = stages.pool(lab, seed)
+    pairs_of_rows = zip(candidates["proxy"], candidates["gold"], strict=True)
+    curves.append(np.mean([best_of_n_estimate(p, g) for p, g in pairs_of_rows], axis=0))  # [N]
+best_of = np.mean(curves, axis=0)  # [N]
+bounds = [best_of_n_kl_bound(n) for n in range(1, len(best_of) + 1)]
+
+
+def point(answers):
+    return float(answers["log_ratio"].mean()), float(answers["gold"].mean())
+
+
+usual = {name: [point(stages.assistants(lab, seed)[name]) for seed in SEEDS] for name in ("PPO", "DPO")}
+DRAWS = lab.pick(5, 2)
+drawn = {name: [point(stages.tried(lab, d)[name][1]) for d in range(DRAWS)] for name in ("PPO", "DPO")}
+
+
+@styled
+def village_frontier():
+    figure, ax = canvas(None, height=3.4)
+    ax.plot(bounds, best_of, color=colour("best_of_n"), marker="^", markersize=3.5, label="best-of-n")
+    note(ax, "n = 16", (bounds[-1], best_of[-1]), (4, 4), size=7.5, color=colour("best_of_n"))
+    for name, key in (("PPO", "ppo"), ("DPO", "dpo")):
+        for kind, face in ((usual[name], colour(key)), (drawn[name], "none")):
+            kl, worth = np.maximum(np.array(kind).T[0], 0), np.array(kind).T[1]
+            ax.plot(kl, worth, MARKERS[key], color=colour(key), markerfacecolor=face, markersize=6.5, alpha=0.9,
+                    label=name if face != "none" else f"{name}, drawn settings")  # fmt: skip
+    ax.axhline(best_of[0], color=colour("sft"), linestyle=":", linewidth=1)
+    note(ax, "SFT", (0, best_of[0]), (3, 3), size=8, color=colour("sft"))
+    ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+    ax.set_xlim(left=0)
+    ax.set(xlabel="KL from SFT in nats (square-root scale)", ylabel="gold utility")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, fontsize=7, handletextpad=0.3, columnspacing=0.8)
+    return figure
+
+
+show(village_frontier(), "frontier", alt="Gold utility over the square root of KL from SFT. Best-of-n is a rising curve; filled "
+     "points are PPO and DPO at their usual settings, hollow ones at randomly drawn settings.")  # fmt: skip
+table(
+    ["method", "KL, nats", "gold", "gold of best-of-n at that KL"],
+    [
+        [name, f"{np.mean(points, axis=0)[0]:.2f}", f"{np.mean(points, axis=0)[1]:+.2f}",
+         f"{np.interp(np.mean(points, axis=0)[0], bounds, best_of):+.2f}"
+         + (" (n = 16, the last)" if np.mean(points, axis=0)[0] > bounds[-1] else "")]
+        for name, points in usual.items()
+    ],
+)  # fmt: skip
+
+# %% [markdown]
+# Read the table row by row: a trained policy *beats* best-of-n only if its gold exceeds that of the last column, which
+# is best-of-n at the same distance from SFT. (Best-of-n is placed at an upper bound of its KL, so its curve is drawn
+# too far to the right, if anything.)
+
+# %% [markdown]
+# ## 6. What it costs
+#
+# *Takeaway: best-of-N costs nothing to train and N times as much for ever; the break-even is a number of answers.*
+#
+# Seconds depend on the machine, so we count *passes*: one forward pass of a model of this size over one response. A
+# backward pass counts two. PPO samples (1), asks the reference, the reward model and the value network (3), then makes
+# several epochs through policy and value network (3 each). DPO asks the reference once (1) and learns once (3), on both
+# sides of a pair. The reward model learns (3) on both sides.
+
+# %%
+metrics = read_metrics(village.ppo(lab, 0))
+compared = len(read_pairs(village.reward(lab, 0) / "preferences.jsonl"))
+rollout = lab.pick(PPOConfig.rollout, 16)
+updates = sum(row["updates"] for row in metrics)  # of minibatches; some epochs end early
+passes = {
+    "reward model": compared * 2 * 3,
+    "PPO": len(metrics) * rollout * 4 + round(updates * rollout / PPOConfig.minibatches * 6),
+    "DPO": compared * 2 * (1 + 3),
+}
+passes_of = {"best of 16": passes["reward model"], "PPO": passes["reward model"] + passes["PPO"], "DPO": passes["DPO"]}
+own = {"out", "seed", "resume", "overwrite", "tensorboard", "data", "world_seed", "world_share", "save_every"}
+
+
+def settings(config):
+    """How many fields of a configuration are about the method."""
+    return len({field.name for field in dataclasses.fields(config)} - own)
+
+
+def lines(module):
+    return len(inspect.getsource(module).splitlines())
+
+
+table(
+    ["", "best of 16", "PPO", "DPO"],
+    [
+        ["models in memory while training", "–", "4: policy, reference, value, reward", "2: policy, reference"],
+        ["what is random", "sampling", "prompts, sampling, minibatches", "minibatches"],
+        ["settings", "2: n, temperature", settings(PPOConfig), settings(DPOConfig)],
+        ["lines of the stage's file", "–", lines(ppo_stage), lines(dpo_stage)],
+        ["training passes", *(f"{passes_of[name]:,}" for name in ("best of 16", "PPO", "DPO"))],
+        ["passes an answer", "32: 16 sampled, 16 scored", "1", "1"],
+    ],
+)
+
+# %%
+served = np.geomspace(1, 1e5, 60)
+lines_of_cost = {
+    "best of 16": passes_of["best of 16"] + 32 * served,
+    "PPO": passes_of["PPO"] + served,
+    "DPO": passes_of["DPO"] + served,
+}
+break_even = (passes_of["PPO"] - passes_of["best of 16"]) / 31
+
+
+@styled
+def costs():
+    figure, ax = canvas(None)
+    for (name, y), key, style in zip(lines_of_cost.items(), ("best_of_n", "ppo", "dpo"), ("-.", "-", "--"), strict=True):
+        ax.plot(served, y, style, color=colour(key), label=name)
+    ax.axvline(break_even, color=colour("muted"), linewidth=1, linestyle=":")
+    ax.set(xscale="log", yscale="log", xlabel="answers served", ylabel="passes in all")
+    ax.legend()
+    return figure
+
+
+show(costs(), "costs", alt="Passes in all over answers served, both logarithmic: best-of-16 starts lowest but one and rises "
+     "steeply; PPO and DPO stay flat for long. A dotted line marks where PPO becomes cheaper than best-of-16.")  # fmt: skip
+say(f"""
+PPO has paid for itself against best-of-16 after {break_even:,.0f} answers, DPO after
+{max(0, (passes_of["DPO"] - passes_of["best of 16"]) / 31):,.0f}. DPO's training takes
+{passes_of["DPO"] / passes_of["PPO"]:.0%} of PPO's passes, and holds two models instead of four.
+The {compared:,} comparisons themselves cost the same for all, and in real life more than everything on this page.
+""")
+
+# %% [markdown]
+# ## 7. What only PPO can do
+#
+# *Takeaway: PPO optimises any number that you can compute; DPO only what comparisons express.*
+#
+# Suppose that answers must be short: a price for each token beyond 12. No labeler was asked about that, so no
+# comparison says it. PPO takes the reward model's score, subtracts the price, and goes on. The knob is that one line.
+
+# %%
+source_of(stages.capped)
+
+# %% [markdown]
+# **Predict:** what share of PPO's answers is longer than the cap without the price? And with it, is utility lost?
+
+# %%
+flexible = measure("ppo-takes-any-reward", lab)
+short = [stages.sat(lab, stages.capped(lab, seed), seed) for seed in SEEDS]
+plain = [stages.sat(lab, village.ppo(lab, seed), seed) for seed in SEEDS]
+lengths = [np.concatenate([a["length"] for a in answers]) for answers in (plain, short)]
+show(histogram_pair(*lengths, ("PPO", "PPO, capped"), "tokens of an answer"), "lengths",
+     alt="Histograms of answer lengths of PPO without and with a price on length; the second one lies further left.")  # fmt: skip
+lost = interval([stages.mean_gold(b) - stages.mean_gold(a) for a, b in zip(plain, short, strict=True)])
+say(f"""
+{flexible}. DPO, which cannot be told, is over the cap in {flexible.mean("DPO"):.0%}.
+
+The wish has a price, in true utility: {lost[0]:+.2f} [{lost[1]:+.2f}, {lost[2]:+.2f}].
+""")
+
+# %% [markdown]
+# ## 8. Which is easier to set wrong?
+#
+# *Takeaway: "simpler" means fewer things to set and fewer that break; whether it means "less sensitive" is a measurement.*
+#
+# Organisations are said to have moved from PPO to DPO to reduce complexity. Section 6 counted complexity. Here is what
+# it would buy: take the settings of a first attempt, wrong by random factors, and see how far utility falls from that
+# of the tuned settings. Both methods get the same factors.
+
+# %%
+easier = measure("dpo-is-easier-to-set", lab)
+table(
+    ["draw", "learning rate times", "beta times", "PPO gold", "DPO gold"],
+    [
+        [d, *(f"{factor:.2f}" for factor in stages.settings_drawn(d)),
+         *(f"{drawn[name][d][1]:+.2f}" for name in ("PPO", "DPO"))]
+        for d in range(DRAWS)
+    ],
+)  # fmt: skip
+show(sweep(easier.arms, "distance from the usual utility", control="PPO"), "settings",
+     alt="How far utility moves from that of the usual settings when settings are drawn at random, for PPO and DPO.")  # fmt: skip
+say(f"{easier}.")
+say({
+    "confirmed": "In this world DPO forgives more, which is one more reason to move, beside the shorter table above.",
+    "refuted": "In this world DPO forgives *less*. What organisations saved was machinery, not tuning.",
+    "inconclusive": "So few draws do not separate the two. What the table of section 6 says about machinery stands; "
+    "that DPO also forgives more is not shown here.",
+}[easier.verdict])  # fmt: skip
+
+# %% [markdown]
+# ## 9. Common, not mandatory
+#
+# *Takeaway: leave one stage out at a time; it is cheap to skip where something else does the same work.*
+#
+# **Predict:** rank the three omissions by what they cost: pretraining, SFT, or training on preferences.
+
+# %%
+skips = {slug: measure(slug, lab) for slug in ("skip-pretraining", "skip-sft", "skip-rl")}
+subsets = {
+    "SFT alone": skips["skip-pretraining"].arms["SFT alone"],
+    "pretraining": skips["skip-sft"].arms["pretraining"],
+    "pretraining, DPO": skips["skip-sft"].arms["pretraining, DPO"],
+    "pretraining, SFT": skips["skip-pretraining"].arms["pretraining, SFT"],
+    "pretraining, SFT, DPO": skips["skip-sft"].arms["all three"],
+    "pretraining, SFT, PPO": skips["skip-rl"].arms["PPO"],
+    "pretraining, SFT, best of 16": skips["skip-rl"].arms["best of 16"],
+}
+
+
+@styled
+def all_subsets():
+    figure, ax = canvas(None, height=2.9, width=4.6)
+    for row, values in enumerate(subsets.values()):
+        mean, low, high = interval(values)
+        ax.plot(values, [row] * len(values), "o", color=colour("muted"), markersize=2.5, alpha=0.7)
+        ax.plot([low, high], [row, row], color=colour("sft"), linewidth=5, alpha=0.35, solid_capstyle="butt")
+        ax.plot(mean, row, "o", color=colour("sft"), markersize=6)
+    ax.set_yticks(range(len(subsets)), list(subsets))
+    ax.set_ylim(len(subsets) - 0.5, -0.5)
+    ax.set_xlabel("gold utility, seeds, mean and 95 % interval")
+    return figure
+
+
+show(all_subsets(), "subsets", alt="Gold utility of seven subsets of the stages, one row each, with intervals over seeds.")
+for what, slug in (("pretraining", "skip-pretraining"), ("SFT", "skip-sft"), ("training on preferences", "skip-rl")):
+    say(f"- without {what}: {skips[slug]}")
+
+# %% [markdown]
+# "Same" means here: within 0.3 of utility, about a tenth of what PPO reaches. A *refuted* row is a stage that this
+# world needs; a *confirmed* one can be skipped; *inconclusive* means that three seeds cannot tell.
+#
+# ## What the metrics say
+#
+# | metric | what it is | when it looks wrong |
+# |-|-|-|
+# | `gold` | mean true utility of sampled answers | known in simulated worlds only: elsewhere ask people |
+# | `win_rate_vs_sft` | share of prompts on which the answer beats SFT's, ties half | SFT against itself is not near 50 %: ties, or two different prompt sets |
+# | `objective/kl`, `kl_to_sft` | mean over answers of the summed log-ratio | clearly negative: sampled from another distribution than the one that is scored |
+# | `harmful_compliance` | share of harmful requests fulfilled | falls together with `correct`: the model refuses everything |
+# | `mean_length` | tokens an answer | rises with the win rate: the judge may like length |
+# | passes | forward passes over a response | compare them, not seconds of different machines |
+#
+# ## Exercises
+#
+# `minipost exercise 11` checks your answers in `exercises.py`.
+#
+# 1. `win_rate`: from utilities of two models' answers, ties half.
+# 2. `undominated`: which points of a KL-reward plot are on the frontier?
+# 3. `break_even`: after how many answers is training cheaper than best-of-n?
+# 4. `kl_to_reference`: this one is written, plausible, and puts every model at the wrong place on the frontier. Find
+#    the bug.
+# 5. Open: take a hollow point of the frontier that is worse than its filled one, and repair it by changing *one* other
+#    setting. `village.ppo(lab, 0, learning_rate=..., beta=...)` trains it, `stages.sat` examines it.
+#
+# ## This bug shipped
+#
+# - KL that is reported negative, and stays so: [trl#351](https://github.com/huggingface/trl/issues/351),
+#   [trl#925](https://github.com/huggingface/trl/issues/925). Single log-ratios may be; their mean over the policy's own
+#   samples may not. Where sampling and scoring differ (temperature, a minimum length, a truncated vocabulary), the
+#   samples are not the policy's own.
+# - A leaderboard's win rate that readers could not recompute until ties counted half:
+#   [alpaca_eval#290](https://github.com/tatsu-lab/alpaca_eval/issues/290).
+# - A toy task that PPO "should" solve, and does not:
+#   [trlx#214](https://github.com/CarperAI/trlx/issues/214). The micro-world of section 1 says what there was to reach.
+# - "The chosen answer's probability falls in DPO":
+#   [direct-preference-optimization#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32). No
+#   bug: see lesson 10. On the frontier it shows as KL that was spent without utility.
+#
+# ## References
+#
+# Rafailov et al. 2023, *Direct Preference Optimization*, eq. 3 (the objective) and eq. 4 (its optimum). Ouyang et al.
+# 2022, *Training language models to follow instructions with human feedback*, section 3. Gao et al. 2022, *Scaling laws
+# for reward model overoptimization*, section 3 (the square-root scale). Beirami et al. 2024, *Theoretical guarantees on
+# the best-of-n alignment policy*, theorem 1. Nakano et al. 2021, *WebGPT*, appendix I (the unbiased estimate). Schulman
+# 2020, *Approximating KL divergence*.
