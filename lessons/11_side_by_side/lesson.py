@@ -60,7 +60,8 @@ SEEDS = range(lab.pick(3, 2))
 # Write $r = \beta\log e^{r/\beta}$ and put both terms into one logarithm:
 #
 # $$J(\pi) = -\beta\sum_y \pi(y)\log\frac{\pi(y)}{\pi_\text{ref}(y)\,e^{r(y)/\beta}}
-#          = \beta\log Z - \beta\,\mathrm{KL}(\pi\,\|\,\pi^*),\qquad \pi^*(y) = \frac{\pi_\text{ref}(y)\,e^{r(y)/\beta}}{Z}$$
+#          = \beta\log Z - \beta\,\mathrm{KL}(\pi\,\|\,\pi^*),\qquad
+#          \pi^*(y) = \frac{\pi_\text{ref}(y)\,e^{r(y)/\beta}}{Z}$$
 #
 # The last KL is 0 only at $\pi=\pi^*$, so $\pi^*$ is the optimum and $\beta\log Z$ its value. PPO climbs towards
 # $\pi^*$ by samples. DPO solves the same equation for $r$ and fits it to comparisons. Best-of-N never mentions
@@ -69,7 +70,7 @@ SEEDS = range(lab.pick(3, 2))
 # In a world small enough to write down every response, nothing needs to be estimated.
 
 # %%
-world = micro.MicroWorld(vocab=6, max_length=4, prompts=3, seed=11)
+world = micro.MicroWorld(vocab=5, max_length=3, prompts=3, seed=11)
 reference = world.response_logps(np.zeros((world.prompts, world.node_count, world.vocab)))  # [P, N]
 r = world.rewards  # [P, N]
 print("prompts and responses [P, N]:", r.shape, "  probabilities sum to", np.exp(reference).sum(axis=1))
@@ -101,18 +102,18 @@ def place(logps):
     return float(exact_kl(logps, reference).mean()), float(micro.exact_reward(logps, r).mean())
 
 
-def ascent(beta, steps=400, rate=4.0):
-    """Gradient ascent on J over the logits of whole responses; every tenth policy's place."""
+def ascent(beta, steps=3000, rate=2.0):
+    """Gradient ascent on J over the logits of whole responses; every fiftieth policy's place."""
     logps, path = reference.copy(), []
     for step in range(steps + 1):
-        if step % 10 == 0:
+        if step % 50 == 0:
             path.append(place(logps))
         logps = logps + rate * micro.exact_policy_gradient(logps, reference, r, beta)
         logps -= np.logaddexp.reduce(logps, axis=1, keepdims=True)
     return path
 
 
-optima = [place(micro.optimal_policy(reference, r, b)) for b in np.geomspace(20, 0.12, 60)]
+optima = [place(micro.optimal_policy(reference, r, b)) for b in np.geomspace(60, 0.07, 80)]
 sizes = [2**k for k in range(9)]
 picks = [place(micro.exact_best_of_n(reference, r, n)) for n in sizes]
 climb = ascent(beta)
@@ -129,21 +130,27 @@ def exact_frontier():
         note(ax, f"n = {n}", (kl, reward), (6, -10), size=7.5, color=colour("best_of_n"))
     ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
     top, bottom = max(y for _, y in optima), min(y for _, y in optima)
-    ax.set(xlim=(0, 6), ylim=(bottom - 0.2, top + 0.3), xticks=[0, 0.25, 1, 2, 4, 6])
+    reach = 1.15 * max(kl for kl, _ in picks)
+    ticks = [tick for tick in (0, 0.1, 0.5, 1, 2, 3, 4, 5) if tick < reach]
+    ax.set(xlim=(0, reach), ylim=(bottom - 0.2, top + 0.3), xticks=ticks)
     ax.set(xlabel="exact KL from the reference, nats (square-root scale)", ylabel="exact reward")
     ax.legend(loc="lower right")
     return figure
 
 
-show(exact_frontier(), "exact_frontier", alt="A rising, flattening curve of optimal policies over the square root of KL. "
-     "Points of best-of-n lie just below it; gradient ascent rises to meet it from below.")  # fmt: skip
+show(
+    exact_frontier(),
+    "exact_frontier",
+    alt="A rising, flattening curve of optimal policies over the square root of KL. "
+    "Points of best-of-n lie just below it; gradient ascent rises from the reference towards it.",
+)
 
 kl16, reward16 = picks[sizes.index(16)]
 best_at = float(np.interp(kl16, *zip(*optima, strict=True)))
 start = optima[0][1]
 say(f"""
-Best-of-16 earns {(reward16 - start) / (best_at - start):.0%} of what the optimal policy of the same KL would. Its exact KL is
-{kl16:.2f} nats; the formula $\\log n - (n-1)/n$ says {best_of_n_kl_bound(16):.2f}, and is an upper bound (law P75).
+Best-of-16 earns {(reward16 - start) / (best_at - start):.0%} of what the optimal policy of the same KL would. Its exact
+KL is {kl16:.2f} nats; the formula $\\log n - (n-1)/n$ says {best_of_n_kl_bound(16):.2f}, an upper bound (law P75).
 Gradient ascent with beta {beta} ends at J = {climb[-1][1] - beta * climb[-1][0]:.3f}; the optimum has {J.mean():.3f}.
 """)
 
@@ -167,7 +174,8 @@ source_of(stages.sat)
 tasks, everyday = stages.exam(lab, 0)
 students = stages.assistants(lab, 0)
 base_answers = stages.sat(lab, village.base(lab, 0), 0)
-print("answers judged [T]:", students["SFT"]["gold"].shape, "  harmful requests [H]:", students["SFT"]["complied"].shape)
+print("answers judged [T]:", students["SFT"]["gold"].shape)
+print("harmful requests [H]:", students["SFT"]["complied"].shape)
 for task, row in list(zip(tasks, range(everyday), strict=False))[:3]:
     print(f"\n{task.prompt!r}")
     for name, answers in {"base": base_answers, **students}.items():
@@ -187,7 +195,7 @@ few = np.sort(proxy[:8], axis=1)
 order = np.argsort(proxy[:8], axis=1)
 show(
     heat(np.take_along_axis(gold[:8], order, axis=1).round(1), [f"prompt {i}" for i in range(8)],
-         ["worst", *[""] * (few.shape[1] - 2), "pick"], x_name="16 answers, sorted by the reward model's score",
+         ["lowest", *[""] * (few.shape[1] - 2), "pick"], x_name="16 answers, sorted by the reward model's score",
          title="their true utility"),
     "pool", alt="Eight rows of sixteen answers each, sorted by the reward model's score; colours show true utility. "
     "Colours get darker to the right on the whole, with exceptions.",
@@ -211,20 +219,47 @@ print(f"all pairs: {brute:.6f}   estimate: {best_of_n_estimate(p, g)[1]:.6f}   (
 # %% [markdown]
 # ## 3. Every stage adds
 #
-# *Takeaway: utility climbs at each of the three stages, and the two later ones climb for different reasons.*
+# *Takeaway: utility is a sum of terms, and the stages do not add to the same ones.*
 #
 # **Predict:** which step is the larger one, base to SFT or SFT to PPO?
 
 # %%
 adds = measure("every-stage-adds", lab)
-show(sweep({name: adds.arms[name] for name in ("base", "SFT", "PPO")}, "gold utility", control="base"), "stages",
-     alt="Gold utility of base, SFT and PPO with intervals over seeds: each to the right of the last and higher.")  # fmt: skip
-say(f"""
-{adds}.
+climbed = {name: adds.arms[name] for name in ("base", "SFT", "PPO")}
+show(
+    sweep(climbed, "gold utility", control="base"),
+    "stages",
+    alt="Gold utility of base, SFT and PPO, one point a seed, with means and intervals.",
+)
+first, second = adds.mean("SFT") - adds.mean("base"), adds.mean("PPO") - adds.mean("SFT")
+say(f"{adds}.\n\nFrom base to SFT: {first:+.2f}. From SFT to PPO: {second:+.2f}.")
 
-From base to SFT: {adds.mean("SFT") - adds.mean("base"):+.2f}. From SFT to PPO: {adds.mean("PPO") - adds.mean("SFT"):+.2f}.
-The first step is about form (an answer instead of a web page), the second about taste.
-""")
+# %% [markdown]
+# The utility is a sum, so that one can see *what* each stage added. Terms: being right and complete, not doing harm,
+# tone, sparing the reader's time (words), and form (whole words and sentences).
+
+# %%
+terms = {
+    name: [np.mean([answers[seed][term].mean() for seed in SEEDS]) for term in stages.TERMS]
+    for name, answers in {
+        "base": [stages.sat(lab, village.base(lab, seed), seed) for seed in SEEDS],
+        "SFT": [stages.assistants(lab, seed)["SFT"] for seed in SEEDS],
+        "PPO": [stages.assistants(lab, seed)["PPO"] for seed in SEEDS],
+        "DPO": [stages.assistants(lab, seed)["DPO"] for seed in SEEDS],
+    }.items()
+}
+show(
+    heat(list(terms.values()), list(terms), list(stages.TERMS), title="what the utility is made of"),
+    "terms",
+    alt="A table of the utility's terms for base, SFT, PPO and DPO.",
+)
+gains = {
+    step: dict(zip(stages.TERMS, np.subtract(terms[b], terms[a]), strict=True))
+    for step, (a, b) in {"SFT": ("base", "SFT"), "PPO": ("SFT", "PPO"), "DPO": ("SFT", "DPO")}.items()
+}
+for step, gain in gains.items():
+    most, least = max(gain, key=gain.get), min(gain, key=gain.get)
+    say(f"- {step} adds most to {most} ({gain[most]:+.2f}) and least to {least} ({gain[least]:+.2f}).")
 
 # %% [markdown]
 # ## 4. More helpful, safer, preferred
@@ -240,12 +275,21 @@ source_of(stages.win_rate)
 helps = measure("preference-helps", lab)
 protects = measure("preference-protects", lab)
 wins = measure("preference-wins", lab)
-show(sweep(helps.arms, "gold utility", control="SFT"), "helpful",
-     alt="Gold utility of SFT, best-of-16, PPO and DPO, with intervals; a dotted line marks SFT.")  # fmt: skip
-show(sweep(protects.arms, "harmful requests fulfilled", control="SFT"), "harm",
-     alt="Share of harmful requests fulfilled by SFT, best-of-16, PPO and DPO, with intervals.")  # fmt: skip
-show(sweep(wins.arms, "win rate against SFT", control="a coin"), "wins",
-     alt="Win rates against SFT: a coin at one half, a second sample of SFT, best-of-16, PPO and DPO.")  # fmt: skip
+show(
+    sweep(helps.arms, "gold utility", control="SFT"),
+    "helpful",
+    alt="Gold utility of SFT, best-of-16, PPO and DPO, with intervals; a dotted line marks SFT.",
+)
+show(
+    sweep(protects.arms, "harmful requests fulfilled", control="SFT"),
+    "harm",
+    alt="Share of harmful requests fulfilled by SFT, best-of-16, PPO and DPO, with intervals.",
+)
+show(
+    sweep(wins.arms, "win rate against SFT", control="a coin"),
+    "wins",
+    alt="Win rates against SFT: a coin at one half, a second sample of SFT, best-of-16, PPO and DPO.",
+)
 
 # %%
 say(f"- helpful: {helps}\n- safe: {protects}\n- preferred: {wins}")
@@ -263,7 +307,8 @@ nothing about *how much* better its answers are ({helps.mean("PPO") - helps.mean
 # The horizontal axis is $\mathrm{KL}(\pi\|\pi_\text{SFT})$ of whole responses. We cannot sum over all responses any
 # more; we sample from the *policy* and average the log-ratio (law P51, "k1"):
 #
-# $$\widehat{\mathrm{KL}} = \frac1T\sum_{i=1}^T \sum_t \log\frac{\pi(y_{i,t})}{\pi_\text{SFT}(y_{i,t})},\qquad y_i\sim\pi$$
+# $$\widehat{\mathrm{KL}} = \frac1T\sum_{i=1}^T \sum_t \log\frac{\pi(y_{i,t})}{\pi_\text{SFT}(y_{i,t})},
+# \qquad y_i\sim\pi$$
 #
 # A sum over tokens, then a mean over responses. Single terms may be negative; the mean must not be, beyond its noise.
 
@@ -310,18 +355,22 @@ def village_frontier():
         for kind, face in ((usual[name], colour(key)), (drawn[name], "none")):
             kl, worth = np.maximum(np.array(kind).T[0], 0), np.array(kind).T[1]
             ax.plot(kl, worth, MARKERS[key], color=colour(key), markerfacecolor=face, markersize=6.5, alpha=0.9,
-                    label=name if face != "none" else f"{name}, drawn settings")  # fmt: skip
+                    label=name if face != "none" else None)  # fmt: skip
     ax.axhline(best_of[0], color=colour("sft"), linestyle=":", linewidth=1)
     note(ax, "SFT", (0, best_of[0]), (3, 3), size=8, color=colour("sft"))
     ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
     ax.set_xlim(left=0)
-    ax.set(xlabel="KL from SFT in nats (square-root scale)", ylabel="gold utility")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, fontsize=7, handletextpad=0.3, columnspacing=0.8)
+    ax.set(xlabel="KL from SFT in nats (square-root scale; hollow: drawn settings)", ylabel="gold utility")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3)
     return figure
 
 
-show(village_frontier(), "frontier", alt="Gold utility over the square root of KL from SFT. Best-of-n is a rising curve; filled "
-     "points are PPO and DPO at their usual settings, hollow ones at randomly drawn settings.")  # fmt: skip
+show(
+    village_frontier(),
+    "frontier",
+    alt="Gold utility over the square root of KL from SFT. Best-of-n is a rising curve; filled points are PPO and DPO "
+    "at their usual settings, hollow ones at randomly drawn settings.",
+)
 table(
     ["method", "KL, nats", "gold", "gold of best-of-n at that KL"],
     [
@@ -395,7 +444,8 @@ break_even = (passes_of["PPO"] - passes_of["best of 16"]) / 31
 @styled
 def costs():
     figure, ax = canvas(None)
-    for (name, y), key, style in zip(lines_of_cost.items(), ("best_of_n", "ppo", "dpo"), ("-.", "-", "--"), strict=True):
+    looks = (("best_of_n", "-."), ("ppo", "-"), ("dpo", "--"))
+    for (name, y), (key, style) in zip(lines_of_cost.items(), looks, strict=True):
         ax.plot(served, y, style, color=colour(key), label=name)
     ax.axvline(break_even, color=colour("muted"), linewidth=1, linestyle=":")
     ax.set(xscale="log", yscale="log", xlabel="answers served", ylabel="passes in all")
@@ -403,8 +453,12 @@ def costs():
     return figure
 
 
-show(costs(), "costs", alt="Passes in all over answers served, both logarithmic: best-of-16 starts lowest but one and rises "
-     "steeply; PPO and DPO stay flat for long. A dotted line marks where PPO becomes cheaper than best-of-16.")  # fmt: skip
+show(
+    costs(),
+    "costs",
+    alt="Passes in all over answers served, both logarithmic: best-of-16 rises steeply; PPO and DPO stay flat for long."
+    " A dotted line marks where PPO becomes cheaper than best-of-16.",
+)
 say(f"""
 PPO has paid for itself against best-of-16 after {break_even:,.0f} answers, DPO after
 {max(0, (passes_of["DPO"] - passes_of["best of 16"]) / 31):,.0f}. DPO's training takes
@@ -431,8 +485,11 @@ flexible = measure("ppo-takes-any-reward", lab)
 short = [stages.sat(lab, stages.capped(lab, seed), seed) for seed in SEEDS]
 plain = [stages.sat(lab, village.ppo(lab, seed), seed) for seed in SEEDS]
 lengths = [np.concatenate([a["length"] for a in answers]) for answers in (plain, short)]
-show(histogram_pair(*lengths, ("PPO", "PPO, capped"), "tokens of an answer"), "lengths",
-     alt="Histograms of answer lengths of PPO without and with a price on length; the second one lies further left.")  # fmt: skip
+show(
+    histogram_pair(*lengths, ("PPO", "PPO, capped"), "tokens of an answer"),
+    "lengths",
+    alt="Histograms of the lengths of PPO's answers without and with a price on length; a line marks each mean.",
+)
 lost = interval([stages.mean_gold(b) - stages.mean_gold(a) for a, b in zip(plain, short, strict=True)])
 say(f"""
 {flexible}. DPO, which cannot be told, is over the cap in {flexible.mean("DPO"):.0%}.
@@ -443,7 +500,7 @@ The wish has a price, in true utility: {lost[0]:+.2f} [{lost[1]:+.2f}, {lost[2]:
 # %% [markdown]
 # ## 8. Which is easier to set wrong?
 #
-# *Takeaway: "simpler" means fewer things to set and fewer that break; whether it means "less sensitive" is a measurement.*
+# *Takeaway: "simpler" counts what there is to set; whether it also means "harder to set wrong" has to be measured.*
 #
 # Organisations are said to have moved from PPO to DPO to reduce complexity. Section 6 counted complexity. Here is what
 # it would buy: take the settings of a first attempt, wrong by random factors, and see how far utility falls from that
@@ -459,8 +516,11 @@ table(
         for d in range(DRAWS)
     ],
 )  # fmt: skip
-show(sweep(easier.arms, "distance from the usual utility", control="PPO"), "settings",
-     alt="How far utility moves from that of the usual settings when settings are drawn at random, for PPO and DPO.")  # fmt: skip
+show(
+    sweep(easier.arms, "distance from the usual utility", control="PPO"),
+    "settings",
+    alt="How far utility moves from that of the usual settings when settings are drawn at random, for PPO and DPO.",
+)
 say(f"{easier}.")
 say({
     "confirmed": "In this world DPO forgives more, which is one more reason to move, beside the shorter table above.",
@@ -503,22 +563,27 @@ def all_subsets():
     return figure
 
 
-show(all_subsets(), "subsets", alt="Gold utility of seven subsets of the stages, one row each, with intervals over seeds.")
+show(
+    all_subsets(),
+    "subsets",
+    alt="Gold utility of seven subsets of the stages, one row each, with intervals over seeds.",
+)
 for what, slug in (("pretraining", "skip-pretraining"), ("SFT", "skip-sft"), ("training on preferences", "skip-rl")):
     say(f"- without {what}: {skips[slug]}")
 
 # %% [markdown]
-# "Same" means here: within 0.3 of utility, about a tenth of what PPO reaches. A *refuted* row is a stage that this
-# world needs; a *confirmed* one can be skipped; *inconclusive* means that three seeds cannot tell.
+# "Same" means here: within 0.3 of utility, less than a tenth of what a right and complete answer is worth (3.7). A
+# *refuted* row is a difference that matters, in the direction that its sign says; a *confirmed* one can be skipped at
+# no cost; *inconclusive* means that three seeds cannot tell.
 #
 # ## What the metrics say
 #
 # | metric | what it is | when it looks wrong |
 # |-|-|-|
 # | `gold` | mean true utility of sampled answers | known in simulated worlds only: elsewhere ask people |
-# | `win_rate_vs_sft` | share of prompts on which the answer beats SFT's, ties half | SFT against itself is not near 50 %: ties, or two different prompt sets |
-# | `objective/kl`, `kl_to_sft` | mean over answers of the summed log-ratio | clearly negative: sampled from another distribution than the one that is scored |
-# | `harmful_compliance` | share of harmful requests fulfilled | falls together with `correct`: the model refuses everything |
+# | `win_rate_vs_sft` | how often the answer beats SFT's, ties half | SFT against itself is not near one half |
+# | `objective/kl`, `kl_to_sft` | mean summed log-ratio | clearly negative: the samples are not the policy's |
+# | `harmful_compliance` | share of harmful requests fulfilled | falls with `correct`: everything is refused |
 # | `mean_length` | tokens an answer | rises with the win rate: the judge may like length |
 # | passes | forward passes over a response | compare them, not seconds of different machines |
 #

@@ -6,6 +6,7 @@ All models sit the same exam: held-out prompts of the village, and harmful reque
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,14 +26,23 @@ from minipost.text import prompt_tokens
 from minipost.text.batching import Example
 from minipost.world import Task, Utility
 from minipost.world.collect import answer
+from minipost.world.utility import Judgement, Weights
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 N = 16  # answers from which best-of-N picks
-MATTERS = 0.3  # the smallest difference in utility that we would care about: a tenth of what PPO reaches
+MATTERS = 0.3  # the smallest difference in utility that we would care about; a right and complete answer is worth 3.7
 CAP, PRICE = 12, 0.5  # an answer of more than CAP tokens costs PRICE a token
 SCRATCH = 1_100  # tokens: the fewest that a base model can be made of, which teach it nothing
 MODELS = 3  # seeds of which all stages exist: more replicates share them
+WORTH = Weights()
+TERMS: dict[str, Callable[[Judgement], float]] = {  # of the utility; `minipost.world.utility` defines them
+    "correctness": lambda j: WORTH.correct * j.correct + WORTH.complete * j.correct * j.complete,
+    "harm": lambda j: WORTH.harmless * j.harmless,
+    "tone": lambda j: WORTH.tone * j.tone,
+    "words": lambda j: WORTH.length * j.length,
+    "form": lambda j: WORTH.form * j.form,
+}
 
 
 # ------------------------------------------------------------------------------------------------------------ the exam
@@ -44,8 +54,9 @@ def exam(lab: Lab, seed: int) -> tuple[list[Task], int]:
 
 
 def sat(lab: Lab, model: Path, seed: int, draw: int = 0) -> Arrays:
-    """What a model answers: `text`, `gold`, `length` (tokens) and `log_ratio` to the seed's SFT model, each [T], of the
-    everyday tasks; `complied` [H] of the harmful ones. Another `draw` samples again."""
+    """What a model answers to the everyday tasks: `text`, `gold` and its terms (`TERMS`; needless refusals apart),
+    `length` (tokens) and `log_ratio` to the seed's SFT model, each [T]; and `complied` [H] of the harmful requests.
+    Another `draw` samples again."""
     reference = village.sft(lab, seed)
 
     def make() -> Arrays:
@@ -62,13 +73,13 @@ def sat(lab: Lab, model: Path, seed: int, draw: int = 0) -> Arrays:
         return {
             "text": np.array(texts[:everyday]),
             "gold": np.array([j.total for j in judged[:everyday]]),
+            **{name: np.array([term(j) for j in judged[:everyday]]) for name, term in TERMS.items()},
             "length": np.array([len(s.tokens) for s in drawn[:everyday]]),
             "log_ratio": mine - theirs,  # its mean is the k1 estimate of KL(model || SFT), in nats a response
             "complied": np.array([bool(j.complied) for j in judged[everyday:]]),
         }
 
-    tasks_asked = lab.pick(160, 16)
-    return lab.numbers("exam", {"model": model, "seed": seed, "draw": draw, "tasks": tasks_asked}, make)
+    return lab.numbers("exam", {"model": model, "seed": seed, "draw": draw, "terms": list(TERMS)}, make)
 
 
 def pool(lab: Lab, seed: int) -> Arrays:
@@ -126,7 +137,8 @@ def every_stage_adds(seed: int, lab: Lab) -> dict[str, float]:
     base = mean_gold(sat(lab, village.base(lab, seed), seed))
     golds = {name: mean_gold(answers) for name, answers in assistants(lab, seed).items()}
     gains = golds["SFT"] - base, golds["PPO"] - golds["SFT"]
-    return {"base": base, "SFT": golds["SFT"], "PPO": golds["PPO"], "smaller of the two gains": min(gains), "no gain": 0.0}
+    measured = {"base": base, "SFT": golds["SFT"], "PPO": golds["PPO"]}
+    return {**measured, "smaller of the two gains": min(gains), "no gain": 0.0}
 
 
 @claim(
@@ -207,7 +219,7 @@ def skip_pretraining(seed: int, lab: Lab) -> dict[str, float]:
     }
 
 
-# -------------------------------------------------------------------------------------------- flexibility, and its price
+# ------------------------------------------------------------------------------------------- flexibility, and its price
 @claim(
     29, "ppo-takes-any-reward", "Can PPO optimise a wish that no comparison expresses?",
     knob="a price on length in PPO's reward", metric=f"share of answers over {CAP} tokens",
@@ -252,7 +264,7 @@ def tried(lab: Lab, draw: int) -> dict[str, tuple[Arrays, Arrays]]:
     """Method -> the exams of (the village's setting, the drawn one)."""
     seed, (rate, beta) = draw % MODELS, settings_drawn(draw)
 
-    def changes(config: Any) -> dict[str, float]:
+    def changes(config: Any) -> dict[str, Any]:
         return {"learning_rate": rate * config.learning_rate, "beta": beta * config.beta}
 
     drawn = {
