@@ -74,7 +74,7 @@ def marks(lab: Lab, quality: float, seed: int) -> Arrays:
             found[f"{stage}: text"] = np.array(texts)
         return found
 
-    return lab.numbers("marks", {"models": folders, "seed": seed}, make)
+    return lab.numbers("marks", {"models": folders, "seed": seed, "stages": STAGES}, make)
 
 
 def chatted(model: Model, tasks: list[Task], rng: np.random.Generator) -> list[str]:
@@ -84,9 +84,10 @@ def chatted(model: Model, tasks: list[Task], rng: np.random.Generator) -> list[s
 
 
 def continued(model: Model, tasks: list[Task], rng: np.random.Generator) -> list[str]:
-    """Answers as continuations of a forum's page: "> question", and whatever the next line says."""
+    """Answers as continuations of a forum's page: "> question", and whatever the next line says. The prompt ends with
+    the line break: the blank after it belongs to the token of the answer's first word."""
     t = model.tokenizer
-    prompts = [[t.document_id, *t.encode(indented(f"> {task.prompt}\n"))] for task in tasks]
+    prompts = [[t.document_id, *t.encode(indented(f"> {task.prompt}") + "\n")] for task in tasks]
     sampled = generate(model.weights, model.config, prompts, rng, end_id=t.document_id, max_new_tokens=64)
     return [t.decode(s.tokens, skip_special=True).strip().split("\n")[0] for s in sampled]
 
@@ -146,15 +147,15 @@ def better_web_less_to_do(seed: int, lab: Lab) -> dict[str, float]:
 
 @claim(
     36, "good-pages-suffice", "Is a base model of a good web as good as an assistant made from a bad one?",
-    knob="where the good text comes first", metric="gold utility", arm="base of the good web, no post-training",
-    control="assistant of the bad web", expects="up", lesson=14, seeds=3,
+    knob="where the good text comes in", metric="gold utility", arm="good web, base", control="bad web, assistant",
+    expects="up", lesson=14, seeds=3,
 )  # fmt: skip
 def good_pages_suffice(seed: int, lab: Lab) -> dict[str, float]:
     """The strongest form of the claim: nothing after pretraining, only a prompt in the web's own manner."""
     bad, good = gold(lab, QUALITIES[0], seed), gold(lab, QUALITIES[-1], seed)
     return {
-        "base of the bad web": bad[STAGES[1]],
-        "base of the good web, no post-training": good[STAGES[1]],
-        "assistant of the bad web": bad["DPO"],
-        "assistant of the good web": good["DPO"],
+        "bad web, base": bad[STAGES[1]],
+        "good web, base": good[STAGES[1]],
+        "bad web, assistant": bad["DPO"],
+        "good web, assistant": good["DPO"],
     }
