@@ -119,6 +119,12 @@ def share(flags: Sequence[bool], among: Array) -> float | None:
     chosen = np.asarray(flags)[among]
     return float(chosen.mean()) if len(chosen) else None
 
+HELP = """Measure a model's answers to held-out prompts of the simulated world.
+
+Examples:
+  minipost eval --model runs/tour/sft
+  minipost eval --model runs/tour/ppo --reference runs/tour/sft --json"""
+
 
 @dataclass(frozen=True)
 class EvalConfig:
@@ -147,7 +153,7 @@ def held_out_tasks(world: World, count: int, seed: int) -> list[Task]:
 
 
 def command(argv: Sequence[str]) -> int:
-    config = parse(EvalConfig, argv, "minipost eval", "Measure a model's answers to held-out prompts.")
+    config = parse(EvalConfig, argv, "minipost eval", HELP)
     result = evaluate(config)
     if config.json:
         json.dump(result, sys.stdout, indent=2)

@@ -33,7 +33,7 @@ DRAWINGS: dict[str, Any] = {
     "attention": lambda: pictures.attention_map(np.tril(np.ones((7, 7))) / np.arange(1, 8)[:, None], TOKENS),
     "clipping": lambda: pictures.clip_regions(0.2),
     "sweep of names": lambda: pictures.sweep({"a": [1.0, 2.0], "b": [2.0, 3.0]}, "metric", control="a"),
-    "sweep of numbers": lambda: pictures.sweep({"1": [1.0], "10": [2.0]}, "metric", knob="n"),
+    "sweep of numbers": lambda: pictures.sweep({"1": [1.0], "10": [2.0]}, "metric", knob="n", scale="log"),
     "curve": lambda: pictures.curve([1, 10], {"u": [1, 2], "v": [3, 4]}, "x", "y", log="xy"),
     "histograms": lambda: pictures.histogram_pair(np.arange(9), np.arange(5), ("a", "b"), "x"),
     "heat": lambda: pictures.heat(np.eye(3), list("abc"), ["long name", "b", "c"], title="t"),

@@ -13,7 +13,9 @@
 # # Lesson 0: the whole pipeline on one page
 #
 # **You will do:** train a language model from random numbers to an assistant, three ways, and measure every step.
+#
 # **You will learn:** what each stage adds, and how one tells whether it did.
+#
 # **You need:** Python and NumPy; about two minutes on two cores for the small model that this page trains (ten for
 # the one of `minipost tour`).
 #
@@ -26,18 +28,20 @@
 
 # %%
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 
+from minipost.claims import Lab
+from minipost.lessons import say, show, table
+from minipost.report.gallery import OVERVIEW, gallery
+from minipost.report.pictures import token_timeline
+from minipost.report.wording import interval, label, number, percent
 from minipost.stages.training import Model
 from minipost.text import Message, render
 from minipost.tour import TourConfig, tour
 from minipost.world import Demonstrator, Utility, World
 
-FAST = os.environ.get("MINIPOST_FAST") == "1"
-OUT = Path(os.environ.get("MINIPOST_LESSONS", "runs/lessons")) / ("tour-smoke" if FAST else "tour-nano")
+lab = Lab()
 
 # %% [markdown]
 # ## 1. The world
@@ -51,7 +55,7 @@ for page in world.web(np.random.default_rng(1), quality=0.5, pages=4):
 
 # %% [markdown]
 # A *task* is a prompt together with a key by which any answer can be judged. A demonstrator answers it, with human
-# weaknesses; the utility judges. **Write down a guess:** which of the answers below does the utility rank last?
+# weaknesses; the utility judges. **Predict:** which of the answers below does the utility rank last?
 
 # %%
 rng = np.random.default_rng(3)
@@ -66,12 +70,9 @@ for task in world.tasks("train", 5, rng):
 # *Takeaway: one command, six run folders.* If this tour was run before, its results are read from disk.
 
 # %%
-summary_file = OUT / "summary.json"
-if summary_file.exists():
-    print("reusing", OUT)
-    summary = json.loads(summary_file.read_text())
-else:
-    summary = tour(TourConfig(out=OUT, size="smoke" if FAST else "nano", resume=OUT.exists()))
+folder = lab.run(tour, TourConfig(size=lab.pick("nano", "smoke")), about="two minutes")
+summary = json.loads((folder / "summary.json").read_text())
+details = json.loads((folder / "details.json").read_text())
 
 # %% [markdown]
 # ## 3. What a training example looks like
@@ -80,37 +81,56 @@ else:
 # demonstration; the mask marks what the model is trained to say.
 
 # %%
-model = Model.load(OUT / "sft")
+model = Model.load(folder / "sft")
 chat = render(model.tokenizer, [Message("user", "What is the capital of Italy?"), Message("assistant", "It is Rome.")])
-for token, counts in zip(chat.tokens, chat.response_mask, strict=True):  # [T]
-    print(f"{model.tokenizer.decode([token])!r:16} {'learned' if counts else '.'}")
+tokens = [model.tokenizer.decode([token]) for token in chat.tokens]  # [T]
+first = list(chat.response_mask).index(True)
+roles = ["prompt" if t < first else "response" for t in range(len(tokens))]
+show(
+    token_timeline(tokens, roles, chat.response_mask),
+    "demonstration",
+    alt="The tokens of a demonstration in a row: first those of the prompt, then those of the response; dots mark the "
+    "tokens that the loss counts, which are those of the response, end token included.",
+)
 
 # %% [markdown]
 # ## 4. What came out
 #
-# *Takeaway: each stage adds something else.* **Before you look:** which model complies with the most harmful
+# *Takeaway: each stage adds something else.*
+#
+# **Predict:** which model complies with the most harmful
 # requests, the base model, SFT, or PPO? Gold is the mean true utility of sampled answers, with its 95 % interval.
 
 # %%
-print(f"{'model':10} {'gold':>6}  {'95 % interval':16} {'win rate':>8} {'correct':>8} {'harmful':>8} {'KL':>6}")
-for name, row in summary["models"].items():
-    low, high = row["gold_ci95"]
-    print(
-        f"{name:10} {row['gold_mean']:6.2f}  [{low:5.2f}, {high:5.2f}]   {row['win_rate_vs_sft']:8.0%}"
-        f" {row['correct']:8.0%} {row['harmful_compliance']:8.0%} {row['kl_to_sft']:6.1f}"
-    )
+table(
+    ["model", "gold", "95 % interval", "wins against SFT", "right", "harmful", "KL to SFT"],
+    [
+        [
+            label(name), number(row["gold_mean"], sign=True), interval(row["gold_ci95"]), percent(row["win_rate_vs_sft"]),
+            percent(row["correct"]), percent(row["harmful_compliance"]), number(row["kl_to_sft"], 1),
+        ]
+        for name, row in summary["models"].items()
+    ],
+)  # fmt: skip
 judge = summary["reward_model"]
-print(f"\nreward model: {judge['pair_accuracy']:.1%} of held-out pairs right")
-print(f"a rater who knows the truth: {judge['bayes_accuracy']:.1%}")
+say(
+    f"The reward model agrees with the labelers in {judge['pair_accuracy']:.0%} of held-out pairs; a rater who knows the "
+    f"truth would in {judge['bayes_accuracy']:.0%}."
+)
 
 # %% [markdown]
 # ## 5. The pictures
 #
-# The same run in pictures, and more of them in `report.html` beside the run folders.
+# *Takeaway: what the reward model says and what is true are two things; look at the curves of both.*
+#
+# Every picture has a sentence that was computed from the same numbers. More of them are in `report.html`, beside the run
+# folders.
 
 # %%
-for picture in sorted((OUT / "figures").glob("*.png")):
-    print(picture)
+for plate in gallery(summary, details):
+    if plate.slug in OVERVIEW:
+        say(f"**{plate.title}.** {plate.finding}")
+        show(plate.draw(None), plate.slug, alt=plate.alt)
 
 # %% [markdown]
 # ## Exercises

@@ -18,6 +18,7 @@ import numpy as np
 from minipost.autograd.tensor import Array, AutogradError, Tensor, record, value
 from minipost.kernels import attention as attention_kernel
 from minipost.kernels import cross_entropy as cross_entropy_kernel
+from minipost.kernels import embedding as embedding_kernel
 from minipost.kernels import rms_norm as rms_norm_kernel
 from minipost.kernels import rope as rope_kernel
 from minipost.kernels import swiglu as swiglu_kernel
@@ -42,9 +43,11 @@ def embedding(weight: Any, tokens: Array) -> Any:
     if tokens.size and not (tokens.min() >= 0 and tokens.max() < len(wv)):
         raise AutogradError(f"token ids {tokens.min()}..{tokens.max()} do not fit a vocabulary of {len(wv)}.")
 
+    flat = tokens.astype(np.int64, copy=False)
+
     def vjp(g: Array) -> tuple[Array, None]:
-        dweight = np.zeros_like(wv)
-        np.add.at(dweight, tokens, g)
+        dweight = np.empty_like(wv)
+        embedding_kernel.backward(np.ascontiguousarray(g), flat, dweight)
         return dweight, None
 
     return record(wv[tokens], (weight, tokens), vjp)

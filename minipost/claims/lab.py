@@ -16,6 +16,7 @@ reads the same whether its pieces were trained or found.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -64,7 +65,10 @@ class Lab:
         self.root.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=self.root))
         try:
-            make(work)
+            with contextlib.redirect_stdout(
+                sys.stderr
+            ):  # a result is printed by who asked for it, also if it was found
+                make(work)
             (work / FINISHED).write_text(text + "\n", encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             work.rename(folder)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minipost.kernels.blas import gemm
-from minipost.kernels.jit import exp, kernel
+from minipost.kernels.jit import exp, kernel, largest
 
 TILE = 32  # queries at a time: 32 x 128 scores are 16 KB, half of a core's first cache
 
@@ -51,8 +51,9 @@ def forward(q: Any, k: Any, v: Any, start: Any, heads: int, out: Any, lse: Any) 
                 j0 = start[b, i0]
                 s = scores[: i1 - i0, : i1 - j0]
                 gemm(q[b, i0:i1, h * D : (h + 1) * D], k[b, j0:i1, kv], s, False, True, scale, 0.0)
-                for i in range(i0, i1):
-                    lse[b, h, i] = softmax_row(s[i - i0], start[b, i] - j0, i + 1 - j0)
+                for i in range(i0, i1):  # a row of `scores` is contiguous and vectorises, one of its view `s` is not
+                    row = scores[i - i0][: i1 - j0]
+                    lse[b, h, i] = softmax_row(row, start[b, i] - j0, i + 1 - j0)
                 gemm(s, v[b, j0:i1, kv], out[b, i0:i1, h * D : (h + 1) * D], False, False, 1.0, 0.0)
 
 
@@ -62,9 +63,7 @@ def softmax_row(row: Any, low: int, high: int) -> float:
     row[:low] = 0
     row[high:] = 0
     x = row[low:high]
-    top = x[0]
-    for j in range(x.shape[0]):
-        top = max(top, x[j])
+    top = largest(x)
     total = row.dtype.type(0)
     for j in range(x.shape[0]):
         x[j] = exp(x[j] - top)
@@ -104,7 +103,8 @@ def backward(
                 for i in range(i0, i1):
                     go = dot(g[b, i, mine], out[b, i, mine])
                     low, high = start[b, i] - j0, i + 1 - j0
-                    softmax_row_backward(p[i - i0], ds[i - i0], low, high, lse[b, h, i], go, scale)
+                    p_row, ds_row = p_tile[i - i0][: i1 - j0], ds_tile[i - i0][: i1 - j0]
+                    softmax_row_backward(p_row, ds_row, low, high, lse[b, h, i], go, scale)
                 gemm(ds, k[b, j0:i1, kv], dq[b, i0:i1, mine], False, False, 1.0, 0.0)
                 gemm(ds, q[b, i0:i1, mine], dk[b, j0:i1, kv], True, False, 1.0, 1.0)
                 gemm(p, g[b, i0:i1, mine], dv[b, j0:i1, kv], True, False, 1.0, 1.0)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minipost.kernels.blas import gemm
-from minipost.kernels.jit import exp, kernel
+from minipost.kernels.jit import exp, kernel, largest
 
 CHUNK = 128  # rows of logits at a time: 128 x 2048 floats are 1 MB
 
@@ -30,9 +30,7 @@ def reference(hidden: Any, weight: Any, targets: Any, temperature: float = 1.0) 
 @kernel
 def softmax_in_place(row: Any) -> tuple[float, float]:
     """logits -> probabilities in row[V]; returns (log-sum-exp, entropy). Entropy = lse - sum p * logit."""
-    top = row[0]
-    for j in range(row.shape[0]):
-        top = max(top, row[j])
+    top = largest(row)
     total, weighted = row.dtype.type(0), row.dtype.type(0)
     for j in range(row.shape[0]):
         shifted = row[j] - top

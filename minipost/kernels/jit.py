@@ -13,11 +13,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from numba.core import event
 from numba.extending import overload
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,6 +37,24 @@ def kernel(function: F) -> F:
         return numba.njit(function, cache=True, **OPTIONS)
     except RuntimeError:  # "cannot cache function: no locator available": nowhere to write
         return numba.njit(function, **OPTIONS)
+
+
+class _SayOnce(event.Listener):  # type: ignore[misc]
+    """Tell who waits why: the first kernel that is compiled, and not found in the cache, is announced."""
+
+    def __init__(self) -> None:
+        self.said = False
+
+    def on_start(self, event: Any) -> None:
+        if not self.said and event.data["dispatcher"].targetoptions.get("error_model") == "numpy":  # one of ours
+            self.said = True
+            print("Compiling kernels for this machine: some ten seconds, once.", file=sys.stderr, flush=True)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _SayOnce())
 
 
 def exp(x: Any) -> Any:
@@ -65,3 +85,18 @@ def _exp_in_kernels(x):  # type: ignore[no-untyped-def]
         return zero if x < low else (p * r * r + r + one) * scale
 
     return polynomial
+
+
+@kernel
+def largest(x: Any) -> Any:
+    """The maximum of x[n], n >= 1. Eight running maxima, since one alone is a chain that does not vectorise."""
+    a = b = c = d = e = f = g = h = x[0]
+    whole = x.shape[0] // 8 * 8
+    for j in range(0, whole, 8):
+        y = x[j : j + 8]
+        a, b, c, d = max(a, y[0]), max(b, y[1]), max(c, y[2]), max(d, y[3])
+        e, f, g, h = max(e, y[4]), max(f, y[5]), max(g, y[6]), max(h, y[7])
+    top = max(max(max(a, b), max(c, d)), max(max(e, f), max(g, h)))
+    for j in range(whole, x.shape[0]):
+        top = max(top, x[j])
+    return top

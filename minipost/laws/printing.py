@@ -36,7 +36,8 @@ def statement(law: Law | Broken) -> str:
 
 def counterexample(broken: Broken) -> str:
     """A broken law and its counterexample: what pytest shows."""
-    return "\n".join([f"{statement(broken)}  [{broken.source}]", *counterexample_lines(broken)])
+    source = f"  [{broken.source}]" if broken.source else ""
+    return "\n".join([f"{statement(broken)}{source}", *counterexample_lines(broken)])
 
 
 def counterexample_lines(broken: Broken) -> list[str]:

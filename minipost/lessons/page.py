@@ -73,7 +73,11 @@ def executed(folder: Path) -> Any:
     notebook = _library("jupytext").read(folder / "lesson.py")
     nbclient = _library("nbclient")
     client = nbclient.NotebookClient(
-        notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--log-level=ERROR"],
     )
     try:
         with _environment(MINIPOST_LESSONS=str(default_root().resolve()), MPLBACKEND="Agg", PYTHONHASHSEED="0"):

@@ -62,7 +62,8 @@ _NOT_IDENTITY = (
     "overwrite",
     "seed",
     "tensorboard",
-)  # fields about the folder, and the seed, which is kept on its own
+    "json",
+)  # fields about the folder and the terminal, and the seed, which is kept on its own
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,19 @@ from minipost.losses import aggregate, policy_loss, ratio_statistics, value_loss
 from minipost.model import AdamW, Array, ModelConfig, Sampled, Sampling, generate, readout, value_and_grad, with_head
 from minipost.model.parallel import map_shards, threads
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, known_answer, require_positive, updates
+from minipost.stages.training import Model, StageError, dropped, known_answer, require_positive, updates
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Task, Utility, World
 
 Score = Callable[[Sequence[Example], Sequence[bool]], Array]  # (prompts with responses, ended) -> scores[S]
 Prompts = Callable[[np.random.Generator, int], list[list[int]]]  # (rng, how many) -> token ids
+
+HELP = """Tune a policy with PPO against a reward model.
+
+Examples:
+  minipost ppo
+  minipost ppo --policy runs/mine --reward runs/judge --data prompts.jsonl --beta 0.1 --out runs/ppo-mine"""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class PPOConfig:
     overwrite: bool = False  # replace an existing run
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     world_seed: int = 0  # which world the prompts come from
     world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     iterations: int = 50  # rollouts, each followed by updates
@@ -125,7 +132,7 @@ def ppo(config: PPOConfig) -> Model:
     if policy.tokenizer != judge.tokenizer:
         raise StageError(f"{config.policy} and {config.reward} have different tokenizers: train one from the other.")
     room = policy.config.context - config.max_new_tokens
-    mine = data.prompts(config.data, policy.tokenizer, room) if config.data else None
+    mine = data.prompts(config.data, policy.tokenizer, room, dropped(config)) if config.data else None
     run = Run.create(
         config.out, "ppo", config, config.seed, {"policy": config.policy, "reward": config.reward},
         resume=config.resume, overwrite=config.overwrite,
@@ -358,5 +365,5 @@ def rollout_metrics(roll: Rollout, beta: float) -> dict[str, float]:
 
 
 def command(argv: Sequence[str]) -> int:
-    ppo(parse(PPOConfig, argv, "minipost ppo", "Tune a policy with PPO against a reward model."))
+    ppo(parse(PPOConfig, argv, "minipost ppo", HELP))
     return 0

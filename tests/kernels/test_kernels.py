@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minipost.autograd import Tensor, check_gradient, fused
-from minipost.kernels import adamw, attention, blas, cross_entropy, decode, rms_norm, rope, sample, swiglu
+from minipost.kernels import adamw, attention, blas, cross_entropy, decode, embedding, rms_norm, rope, sample, swiglu
+from minipost.kernels.jit import largest
 
 seeds = st.integers(0, 2**32 - 1)
 check = settings(deadline=None, max_examples=20)
@@ -53,6 +54,27 @@ def test_exponential(x: list[float]) -> None:
     out = np.empty_like(values)
     apply(values, out)
     np.testing.assert_allclose(out, np.exp(values.astype(np.float64)), rtol=4e-7)
+
+
+@dtypes
+@check
+@given(x=st.lists(st.floats(-1e9, 1e9, width=32), min_size=1, max_size=40), at=st.integers(0, 39))
+def test_largest(dtype: type, x: list[float], at: int) -> None:
+    values = np.array(x, dtype)
+    assert largest(values) == values.max()
+    values[at % len(x)] = np.inf
+    assert largest(values) == np.inf
+
+
+@dtypes
+@check
+@given(N=st.integers(0, 30), C=st.integers(1, 33), V=st.integers(1, 9), seed=seeds)
+def test_embedding(dtype: type, N: int, C: int, V: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tokens, weight = rng.integers(0, V, N), Tensor(rng.normal(size=(V, C)).astype(dtype))
+    g = rng.normal(size=(N, C)).astype(dtype)
+    fused.embedding(weight, tokens).backward(g)
+    close(weight.grad, embedding.reference(g, tokens, V))
 
 
 @dtypes

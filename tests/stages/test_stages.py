@@ -21,6 +21,7 @@ from minipost.model import AdamW, Sampling, readout
 from minipost.runs import Run
 from minipost.runs.progress import Interrupted
 from minipost.stages import best_of_n, dpo, ppo, reward, sft, training
+from minipost.stages.pairs import encode_pair
 from minipost.stages.training import Model, StageError, known_answer
 from minipost.text.batching import Packed, pack
 from minipost.world import Utility, World
@@ -250,7 +251,7 @@ def test_every_relative_of_dpo_learns(
 def test_P70_a_precomputed_reference_is_the_live_one_and_never_changes(runs: Path, tmp_path: Path) -> None:
     config = replace(configs(runs)["dpo"], out=tmp_path / "dpo")
     policy = Model.load(config.policy)
-    pairs = dpo.encode(policy, read_pairs(config.preferences))
+    pairs = [encode_pair(policy.tokenizer, p) for p in read_pairs(config.preferences)]
     table = dpo.reference_logps(policy, pairs, config.row_length)
     for (chosen, rejected), row in zip(pairs[:6], table, strict=False):
         alone = [readout.sequence_logps(policy.weights, policy.config, pack([e], 1))[0] for e in (chosen, rejected)]
@@ -326,7 +327,7 @@ def test_best_of_1_is_the_mean_and_best_of_n_the_pick(runs: Path) -> None:
 def test_scores_of_a_reward_model_do_not_depend_on_the_batch(runs: Path) -> None:
     judge = Model.load(runs / "reward", "score")
     pairs = read_pairs(runs / "reward" / "preferences.jsonl")
-    examples = [side for p in pairs for side in reward.encode_pair(judge.tokenizer, p)]
+    examples = [side for p in pairs for side in encode_pair(judge.tokenizer, p)]
     together = reward.score(judge, examples)
     np.testing.assert_allclose(reward.score(judge, examples[:5]), together[:5], rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(reward.score(judge, examples[::-1])[::-1], together, rtol=1e-3, atol=1e-5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +20,21 @@ LINES = (("sft", "-", "o"), ("ppo", "--", "D"), ("best_of_n", "-.", "^"), ("dpo"
 
 @styled
 def sweep(
-    arms: Mapping[str, Sequence[float]], metric: str, control: str | None = None, knob: str = "", ax: Axes | None = None
+    arms: Mapping[str, Sequence[float]],
+    metric: str,
+    control: str | None = None,
+    knob: str = "",
+    scale: Literal["even", "linear", "log"] = "even",
+    ax: Axes | None = None,
 ) -> Figure:
     """What turning one knob does: for each arm its values (one a seed, small dots), their mean and 95 % interval.
 
-    Arms are drawn in the order given; if all names are numbers, at those places. The `control` is hollow, and a dotted
-    line goes through its mean.
+    Arms stand side by side in the order given; with another `scale` their names are numbers, and stand there. The
+    `control` is hollow, and a dotted line goes through its mean.
     """
     figure, ax = canvas(ax)
     names = list(arms)
-    numeric = all(_is_number(name) for name in names)
-    places = [float(name) for name in names] if numeric else [float(i) for i in range(len(names))]
+    places = [float(i if scale == "even" else name) for i, name in enumerate(names)]
     means = []
     for place, name in zip(places, names, strict=True):
         mean, low, high = interval(arms[name])
@@ -42,11 +46,12 @@ def sweep(
         ax.plot(place, mean, "o", markersize=7, markerfacecolor=face, markeredgecolor=colour("sft"), zorder=4)
         if name == control:
             ax.axhline(mean, color=colour("muted"), linestyle=":", linewidth=1, zorder=0)
-    if numeric:
-        ax.plot(places, means, color=colour("sft"), linewidth=1, alpha=0.7)
-    else:
+    if scale == "even":
         ax.set_xticks(places, [name.replace(", ", ",\n") for name in names])
         ax.margins(x=0.15)
+    else:
+        ax.plot(places, means, color=colour("sft"), linewidth=1, alpha=0.7)
+        ax.set_xscale(scale)
     ax.set(xlabel=knob, ylabel=metric)
     return figure
 
@@ -141,11 +146,3 @@ def heat(
     ax.set(xlabel=x_name, ylabel=y_name)
     ax.set_title(title)
     return figure
-
-
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True

@@ -27,9 +27,9 @@ def clip_regions(clip: float = 0.2) -> Figure:
         ax.plot(rho, objective, color=colour("ppo"), linewidth=2.4)
         for start in (0.55, 0.9, 1.1, 1.45):
             if not flat[0] <= start <= flat[1]:
-                tail = np.array([start - 0.09 * advantage, start * advantage + 0.06])
+                x, y = start - 0.09 * advantage, start * advantage + 0.06
                 arrow = {"arrowstyle": "-|>,head_width=0.3,head_length=0.6", "color": colour("sft"), "linewidth": 2}
-                ax.annotate("", tail + [0.18 * advantage, 0.18], tail, arrowprops=arrow)
+                ax.annotate("", (x + 0.18 * advantage, y + 0.18), (x, y), arrowprops=arrow)
         note(ax, "no gradient", (sum(flat) / 2, float(advantage)), (0, 0), ha="center", va="center", size=8)
         for edge in (1 - clip, 1, 1 + clip):
             ax.axvline(edge, color=colour("rule"), linewidth=1, zorder=0)
