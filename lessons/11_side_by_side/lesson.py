@@ -14,8 +14,10 @@
 #
 # **You will do:** let four assistants sit one exam whose marks are true, draw them on one frontier of KL against
 # utility, and count what each of them cost.
+#
 # **You will learn:** what the three methods have in common (one optimum), in what they differ (cost, flexibility, how
 # easily they are set wrong), and which stages one can leave out.
+#
 # **You need:** lessons 5 (SFT), 7 (reward model), 9 (PPO) and 10 (DPO), whose models are reused; about three minutes
 # on two cores for the models that this lesson adds.
 #
@@ -191,15 +193,19 @@ found = stages.pool(lab, 0)
 proxy, gold = found["proxy"], found["gold"]  # [T, N], [T, N]
 pick = proxy.argmax(axis=1)  # [T]
 print("proxy", proxy.shape, " gold", gold.shape, " pick", pick.shape)
-few = np.sort(proxy[:8], axis=1)
-order = np.argsort(proxy[:8], axis=1)
+order = np.argsort(proxy[:8], axis=1)  # [8, N], from the lowest score to the pick
 show(
-    heat(np.take_along_axis(gold[:8], order, axis=1).round(1), [f"prompt {i}" for i in range(8)],
-         ["lowest", *[""] * (few.shape[1] - 2), "pick"], x_name="16 answers, sorted by the reward model's score",
-         title="their true utility"),
-    "pool", alt="Eight rows of sixteen answers each, sorted by the reward model's score; colours show true utility. "
-    "Colours get darker to the right on the whole, with exceptions.",
-)  # fmt: skip
+    heat(
+        np.take_along_axis(gold[:8], order, axis=1),
+        [f"prompt {i}" for i in range(8)],
+        ["lowest", *[""] * (proxy.shape[1] - 2), "pick"],
+        x_name="16 answers, sorted by the reward model's score",
+        title="their true utility",
+    ),
+    "pool",
+    alt="Eight rows of sixteen answers each, sorted by the reward model's score; colours show true utility. Under a perfect "
+    "judge every row would darken to the right.",
+)
 say(f"""
 If the reward model knew the truth, each row would darken from left to right without exception. Over all prompts the
 pick is worth {gold[np.arange(len(pick)), pick].mean():+.2f}, an answer at random {gold.mean():+.2f}, and the best of
@@ -321,46 +327,53 @@ show(histogram_pair(ratios["PPO"], ratios["DPO"], ("PPO", "DPO"), "log-ratio of 
      alt="Two histograms of log-ratios to SFT: most mass is right of zero, some left of it.")  # fmt: skip
 
 # %% [markdown]
-# Now all methods in one plane. Best-of-n is a curve (n = 1 to 16, at the KL that is its upper bound). PPO and DPO are
-# points, with their usual settings filled, and hollow with settings *drawn at random*: learning rate and beta each
-# multiplied by a factor from a quarter to four, the same factors for both.
+# Now all methods in one plane. SFT models of different seeds differ by more than we want to see, so the vertical axis is
+# what a method *gained* over the SFT model that it started from (the mean of its 16 candidates). Best-of-n is a curve
+# (n = 1 to 16, at the KL that is its upper bound), with an interval over seeds. PPO and DPO are points, one a seed: filled
+# with their usual settings, and hollow with settings *drawn at random*, learning rate and beta each multiplied by a
+# factor from a quarter to four, the same factors for both.
 #
 # **Predict:** where will the hollow points lie: around the filled ones, along a curve, or anywhere?
 
 # %%
-curves = []
+curves, start_of = [], []
 for seed in SEEDS:
     candidates = stages.pool(lab, seed)
-    pairs_of_rows = zip(candidates["proxy"], candidates["gold"], strict=True)
-    curves.append(np.mean([best_of_n_estimate(p, g) for p, g in pairs_of_rows], axis=0))  # [N]
-best_of = np.mean(curves, axis=0)  # [N]
-bounds = [best_of_n_kl_bound(n) for n in range(1, len(best_of) + 1)]
+    rows = zip(candidates["proxy"], candidates["gold"], strict=True)
+    curves.append(np.mean([best_of_n_estimate(p, g) for p, g in rows], axis=0))  # [N]
+    start_of.append(float(candidates["gold"].mean()))
+gained = np.array(curves) - np.array(start_of)[:, None]  # [seeds, N]; 0 at n = 1
+bounds = [best_of_n_kl_bound(n) for n in range(1, gained.shape[1] + 1)]
 
 
-def point(answers):
-    return float(answers["log_ratio"].mean()), float(answers["gold"].mean())
+def point(answers, seed):
+    """(KL from SFT, utility gained over SFT)."""
+    return float(answers["log_ratio"].mean()), float(answers["gold"].mean()) - start_of[seed]
 
 
-usual = {name: [point(stages.assistants(lab, seed)[name]) for seed in SEEDS] for name in ("PPO", "DPO")}
+usual = {name: [point(stages.assistants(lab, seed)[name], seed) for seed in SEEDS] for name in ("PPO", "DPO")}
 DRAWS = lab.pick(5, 2)
-drawn = {name: [point(stages.tried(lab, d)[name][1]) for d in range(DRAWS)] for name in ("PPO", "DPO")}
+drawn = {
+    name: [point(stages.tried(lab, d)[name][1], d % stages.MODELS) for d in range(DRAWS)] for name in ("PPO", "DPO")
+}
 
 
 @styled
 def village_frontier():
-    figure, ax = canvas(None, height=3.4)
-    ax.plot(bounds, best_of, color=colour("best_of_n"), marker="^", markersize=3.5, label="best-of-n")
-    note(ax, "n = 16", (bounds[-1], best_of[-1]), (4, 4), size=7.5, color=colour("best_of_n"))
+    figure, ax = canvas(None, height=3.4, width=4.3)
+    mean, low, high = np.array([interval(column) for column in gained.T]).T
+    ax.fill_between(bounds, low, high, color=colour("best_of_n"), alpha=0.12, linewidth=0)
+    ax.plot(bounds, mean, color=colour("best_of_n"), marker="^", markersize=3.5, label="best-of-n")
+    note(ax, "n = 16", (bounds[-1], mean[-1]), (4, 4), size=7.5, color=colour("best_of_n"))
     for name, key in (("PPO", "ppo"), ("DPO", "dpo")):
         for kind, face in ((usual[name], colour(key)), (drawn[name], "none")):
-            kl, worth = np.maximum(np.array(kind).T[0], 0), np.array(kind).T[1]
-            ax.plot(kl, worth, MARKERS[key], color=colour(key), markerfacecolor=face, markersize=6.5, alpha=0.9,
+            kl, worth = np.array(kind).T
+            ax.plot(np.maximum(kl, 0), worth, MARKERS[key], color=colour(key), markerfacecolor=face, markersize=6.5,
                     label=name if face != "none" else None)  # fmt: skip
-    ax.axhline(best_of[0], color=colour("sft"), linestyle=":", linewidth=1)
-    note(ax, "SFT", (0, best_of[0]), (3, 3), size=8, color=colour("sft"))
+    ax.axhline(0, color=colour("sft"), linestyle=":", linewidth=1)
     ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
     ax.set_xlim(left=0)
-    ax.set(xlabel="KL from SFT in nats (square-root scale; hollow: drawn settings)", ylabel="gold utility")
+    ax.set(xlabel="KL from SFT, nats (square-root scale)", ylabel="gold utility gained over SFT")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3)
     return figure
 
@@ -368,28 +381,26 @@ def village_frontier():
 show(
     village_frontier(),
     "frontier",
-    alt="Gold utility over the square root of KL from SFT. Best-of-n is a rising curve; filled points are PPO and DPO "
-    "at their usual settings, hollow ones at randomly drawn settings.",
+    alt="Gold utility gained over the square root of KL from SFT. Best-of-n is a rising curve with a band; filled points "
+    "are PPO and DPO at their usual settings, hollow ones at randomly drawn settings.",
 )
-table(
-    ["method", "KL, nats", "gold", "gold of best-of-n at that KL"],
-    [
-        [name, f"{np.mean(points, axis=0)[0]:.2f}", f"{np.mean(points, axis=0)[1]:+.2f}",
-         f"{np.interp(np.mean(points, axis=0)[0], bounds, best_of):+.2f}"
-         + (" (n = 16, the last)" if np.mean(points, axis=0)[0] > bounds[-1] else "")]
-        for name, points in usual.items()
-    ],
-)  # fmt: skip
+rows = []
+for name, points in usual.items():
+    ahead = [gain - np.interp(kl, bounds, curve) for (kl, gain), curve in zip(points, gained, strict=True)]
+    mean, low, high = interval(ahead)
+    kl, gain = np.mean(points, axis=0)
+    rows.append([name, f"{kl:.2f}", f"{gain:+.2f}", f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"])
+table(["method", "KL, nats", "gained", "ahead of best-of-n at that KL"], rows)
 
 # %% [markdown]
-# Read the table row by row: a trained policy *beats* best-of-n only if its gold exceeds that of the last column, which
-# is best-of-n at the same distance from SFT. (Best-of-n is placed at an upper bound of its KL, so its curve is drawn
-# too far to the right, if anything.)
+# Read the last column: it compares each seed's policy with best-of-n of the *same* seed at the *same* distance from SFT
+# (at n = 16, if the policy went further). Best-of-n is placed at an upper bound of its KL, so that its curve is drawn too
+# far to the right, if anything. Who compares final win rates instead would compare different distances.
 
 # %% [markdown]
 # ## 6. What it costs
 #
-# *Takeaway: best-of-N costs nothing to train and N times as much for ever; the break-even is a number of answers.*
+# *Takeaway: best-of-N trains no policy and pays with every answer; the break-even is a number of answers.*
 #
 # Seconds depend on the machine, so we count *passes*: one forward pass of a model of this size over one response. A
 # backward pass counts two. PPO samples (1), asks the reference, the reward model and the value network (3), then makes
@@ -407,7 +418,7 @@ passes = {
     "DPO": compared * 2 * (1 + 3),
 }
 passes_of = {"best of 16": passes["reward model"], "PPO": passes["reward model"] + passes["PPO"], "DPO": passes["DPO"]}
-own = {"out", "seed", "resume", "overwrite", "tensorboard", "data", "world_seed", "world_share", "save_every"}
+own = {"out", "seed", "resume", "overwrite", "tensorboard", "data", "skip_bad", "world_seed", "world_share", "save_every"}
 
 
 def settings(config):
@@ -503,13 +514,14 @@ The wish has a price, in true utility: {lost[0]:+.2f} [{lost[1]:+.2f}, {lost[2]:
 # *Takeaway: "simpler" counts what there is to set; whether it also means "harder to set wrong" has to be measured.*
 #
 # Organisations are said to have moved from PPO to DPO to reduce complexity. Section 6 counted complexity. Here is what
-# it would buy: take the settings of a first attempt, wrong by random factors, and see how far utility falls from that
-# of the tuned settings. Both methods get the same factors.
+# it would buy: take the settings of a first attempt, wrong by random factors, and see how far utility moves from that of
+# the usual settings. (In either direction: the usual settings are not the best for every seed.) Both methods get the same
+# factors.
 
 # %%
 easier = measure("dpo-is-easier-to-set", lab)
 table(
-    ["draw", "learning rate times", "beta times", "PPO gold", "DPO gold"],
+    ["draw", "learning rate times", "beta times", "gained by PPO", "gained by DPO"],
     [
         [d, *(f"{factor:.2f}" for factor in stages.settings_drawn(d)),
          *(f"{drawn[name][d][1]:+.2f}" for name in ("PPO", "DPO"))]

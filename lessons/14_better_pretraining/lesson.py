@@ -13,8 +13,10 @@
 # # Lesson 14: does better pretraining make post-training unnecessary?
 #
 # **You will do:** turn one knob, the quality of the web, and measure how much SFT and preferences have left to do.
+#
 # **You will learn:** a base model as a mixture of everyone who wrote its web; what a prompt, SFT and preferences each
 # do to that mixture; how to compare base models that have different tokenizers.
+#
 # **You need:** lessons 4 (pretraining), 5 (SFT) and 10 (DPO); about three minutes on two cores for nine small models.
 #
 # Post-training is often explained as a repair: the web is noisy and uncontrolled, SFT and preferences compensate. If
@@ -179,13 +181,13 @@ Each warm reply multiplies the odds by {w_expert / w_user:.1f}. From 4 % it take
 #
 # So there are two ways to ask a base model. In the chat template it sees tokens that mean nothing to it. As the web
 # asks, with a line that begins with ">", it is at home. Mind the last token: every line of the web begins with a blank
-# that belongs to its first word (`\n`, ` Rome`). A prompt that ends with the blank itself asks for a word that no page
+# that belongs to its first word (`\n`, ` It`). A prompt that ends with the blank itself asks for a word that no page
 # has ever shown there.
 
 # %%
 source_of(corpus.continued)
 tokenizer = Model.load(corpus.base(lab, 1.0, 0)).tokenizer
-for text in (indented("> What is the capital of Italy?") + "\n", indented("> What is the capital of Italy?\nRome.")):
+for text in (indented("> What is the capital of Italy?") + "\n", indented("> What is the capital of Italy?\nIt is Rome.")):
     print([tokenizer.decode([i]) for i in [tokenizer.document_id, *tokenizer.encode(text)]])
 
 # %% [markdown]
