@@ -24,6 +24,10 @@ COMMANDS = {  # name: (module:function, what it does)
     "reward": ("minipost.stages.reward:command", "learn a reward model from comparisons"),
     "best-of-n": ("minipost.stages.best_of_n:command", "answer N times and keep what the reward model likes best"),
     "ppo": ("minipost.stages.ppo:command", "raise the reward by reinforcement learning, near the SFT model"),
+    "grpo": (
+        "minipost.stages.grpo:command",
+        "the same without a value network: GRPO and RLOO compare a group of answers",
+    ),
     "dpo": ("minipost.stages.dpo:command", "learn from comparisons directly, without a reward model"),
     "data": ("minipost.examine:command", "examine a file of your own: format, bad rows, counts, tokens"),
     "plot": ("minipost.report.compare:command", "compare the metrics of runs in one figure"),

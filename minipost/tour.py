@@ -175,7 +175,7 @@ def show(out: Path, summary: dict[str, Any], details: Mapping[str, Any]) -> dict
     from minipost.report import print_summary, write_report
 
     page = write_report(out, summary, details)
-    print_summary(summary, Console())
+    print_summary(summary, Console(force_jupyter=False))  # text, also in a notebook
     last = next((name for name in ("ppo", "dpo") if name in summary["models"]), "sft")
     print(f"\nThe report: {page}\nTalk with it: minipost chat {out} --model {last}", file=sys.stderr)
     return summary
