@@ -41,7 +41,9 @@ from minipost.report.pictures import heat, histogram_pair, sweep
 from minipost.report.style import MARKERS, canvas, colour, note, styled
 from minipost.runs import read_metrics
 from minipost.stages import dpo as dpo_stage
+from minipost.stages import pairs as dpo_pairs
 from minipost.stages import ppo as ppo_stage
+from minipost.stages import rollouts
 from minipost.stages.dpo import DPOConfig
 from minipost.stages.ppo import PPOConfig
 from minipost.world import micro
@@ -426,8 +428,8 @@ def settings(config):
     return len({field.name for field in dataclasses.fields(config)} - own)
 
 
-def lines(module):
-    return len(inspect.getsource(module).splitlines())
+def lines(*modules):
+    return sum(len(inspect.getsource(module).splitlines()) for module in modules)
 
 
 table(
@@ -436,7 +438,7 @@ table(
         ["models in memory while training", "–", "4: policy, reference, value, reward", "2: policy, reference"],
         ["what is random", "sampling", "prompts, sampling, minibatches", "minibatches"],
         ["settings", "2: n, temperature", settings(PPOConfig), settings(DPOConfig)],
-        ["lines of the stage's file", "–", lines(ppo_stage), lines(dpo_stage)],
+        ["lines of code and prose", "–", lines(ppo_stage, rollouts), lines(dpo_stage, dpo_pairs)],
         ["training passes", *(f"{passes_of[name]:,}" for name in ("best of 16", "PPO", "DPO"))],
         ["passes an answer", "32: 16 sampled, 16 scored", "1", "1"],
     ],

@@ -21,6 +21,7 @@ from minipost.runs import Run
 from minipost.stages import ppo
 from minipost.stages.best_of_n import BestOfNConfig, sample
 from minipost.stages.dpo import DPOConfig
+from minipost.stages.rollouts import Asker, reward_scores
 from minipost.stages.training import Model
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
@@ -239,15 +240,15 @@ def capped(lab: Lab, seed: int) -> Path:
 
     def make(folder: Path) -> None:
         start, scorer = Model.load(policy), Model.load(judge, "score")
-        asker = ppo.Asker(village.world(), start)
+        source = Asker(village.world(), start)
 
         def score(examples: Any, ended: Any) -> Any:
-            asker.judge(examples)
+            source.judge(examples)
             beyond = np.array([max(0, len(e.response) - CAP) for e in examples])
-            return ppo.reward_scores(scorer, examples, config.row_length) - PRICE * beyond
+            return reward_scores(scorer, examples, config.row_length) - PRICE * beyond
 
         run = Run.create(folder / "run", "ppo", config, seed, {"policy": policy, "reward": judge})
-        weights = ppo.train(run, start, scorer, asker.prompts, score, config, lambda i, w: asker.metrics())
+        weights = ppo.train(run, start, scorer, source.prompts, score, config, lambda i, w: source.metrics())
         run.finish(weights, start.config.to_dict(), start.tokenizer, description="An assistant that keeps it short.")
 
     settings |= {"cap": CAP, "price": PRICE, "policy": policy, "judge": judge, "seed": seed}
