@@ -38,6 +38,7 @@ COMMANDS = {  # name: (module:function, what it does)
     "claims": ("minipost.claims.command:command", "measure what is said about post-training, claim by claim"),
     "lesson": ("minipost.lessons.command:lesson_command", "build a lesson's page, or check that it is fresh"),
     "exercise": ("minipost.lessons.command:exercise_command", "check your solutions of a lesson's exercises"),
+    "site": ("minipost.site.command:command", "build lessons, claims and API as a site that works offline"),
     "eval": ("minipost.evaluate:command", "measure a trained model"),
 }
 COMPLETION = "minipost.completion:command"

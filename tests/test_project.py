@@ -38,7 +38,7 @@ FLOORS: dict[str, int] = {
             ("report", "chat"),
             ("tour",),
             ("own", "cli", "lessons"),
-            ("completion",),
+            ("completion", "site"),
             ("__main__",),
         ]
     )
