@@ -171,7 +171,7 @@ class _Cache:
 def by_columns(weights: Mapping[str, Array]) -> dict[str, Array]:
     """The same weights, the layers' matrices stored column by column.
 
-    `x @ w.T` for the few rows of a step then reads `w.T` as it lies. Stored by rows, OpenBLAS repacks all of `w` for each
-    product: with 8 rows of 128 to 256 channels that takes three to five times as long as the product itself.
+    `x @ w.T` for the few rows of a step then reads `w.T` as it lies. Stored by rows, OpenBLAS repacks all of `w` for
+    each product: with 8 rows of 128 to 256 channels that takes three to five times as long as the product itself.
     """
     return {n: np.asfortranarray(w) if w.ndim == 2 and n.startswith("layers.") else w for n, w in weights.items()}
