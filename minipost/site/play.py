@@ -18,7 +18,7 @@ Say = tuple[str, str]  # what is measured, and its value in this frame
 
 @dataclass(frozen=True)
 class Series:
-    """One line, one set of bars or one cloud of points: a name and the name of its colour in `minipost.report.style`."""
+    """One line, set of bars or cloud of points: a name and the name of its colour in `minipost.report.style`."""
 
     name: str
     colour: str
