@@ -209,8 +209,10 @@ family = {
     "hinge": over(losses.hinge),
     "IPO, scaled by 4 β²": over(losses.ipo) * 4 * beta**2,
 }
+figure = curve(h, family, "h: log-ratio of chosen over rejected, nats", "loss of a pair")
+figure.axes[0].set_ylim(-1.3, 4.2)
 show(
-    curve(h, family, "h: log-ratio of chosen over rejected, nats", "loss of a pair"),
+    figure,
     "family",
     alt="Loss against h for five members of the family. Sigmoid falls for ever, hinge is flat from h = 10 on, IPO and the "
     "conservative loss have a minimum and rise again, the robust loss goes below zero.",
@@ -263,7 +265,11 @@ say(
 # %%
 flips = measure("robust-to-flips", lab)
 show(
-    sweep(flips.arms, "share of the gain in J", control="sigmoid"),
+    sweep(
+        {name.replace("conservative", "conser-\nvative"): values for name, values in flips.arms.items()},
+        "share of the gain in J",
+        control="sigmoid",
+    ),
     "flips",
     alt=f"Share of the possible gain for five losses on {PAIRS} pairs a prompt, {FLIPPED:.0%} of them flipped.",
 )
