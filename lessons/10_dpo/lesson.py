@@ -207,10 +207,11 @@ family = {
     "conservative, e = 0.25": over(losses.sigmoid, label_smoothing=SMOOTHING),
     "robust, e = 0.25": over(losses.robust, label_smoothing=SMOOTHING),
     "hinge": over(losses.hinge),
-    "IPO, scaled by 4 β²": over(losses.ipo) * 4 * beta**2,
+    "IPO, scaled by β²": over(losses.ipo) * beta**2,
 }
 figure = curve(h, family, "h: log-ratio of chosen over rejected, nats", "loss of a pair")
 figure.axes[0].set_ylim(-1.3, 4.2)
+figure.axes[0].legend(loc="upper center")
 show(
     figure,
     "family",
@@ -219,7 +220,7 @@ show(
 )
 lowest = {name: h[np.argmin(values)] for name, values in family.items()}
 say(
-    f"At β = {beta} IPO wants h = 1/(2β) = {lowest['IPO, scaled by 4 β²']:g} and no more; the conservative loss wants "
+    f"At β = {beta} IPO wants h = 1/(2β) = {lowest['IPO, scaled by β²']:g} and no more; the conservative loss wants "
     f"h = logit(1 − e)/β = {np.log((1 - SMOOTHING) / SMOOTHING) / beta:.1f}. The hinge is content from 1/β on. The sigmoid never is, "
     "only more and more slowly. The robust loss has no floor at all: on one wrong label it *rewards* a large mistake."
 )
