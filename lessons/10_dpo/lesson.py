@@ -207,17 +207,20 @@ family = {
     "conservative, e = 0.25": over(losses.sigmoid, label_smoothing=SMOOTHING),
     "robust, e = 0.25": over(losses.robust, label_smoothing=SMOOTHING),
     "hinge": over(losses.hinge),
-    "IPO, scaled by 4 β²": over(losses.ipo) * 4 * beta**2,
+    "IPO, scaled by β²": over(losses.ipo) * beta**2,
 }
+figure = curve(h, family, "h: log-ratio of chosen over rejected, nats", "loss of a pair")
+figure.axes[0].set_ylim(-1.3, 4.2)
+figure.axes[0].legend(loc="upper center")
 show(
-    curve(h, family, "h: log-ratio of chosen over rejected, nats", "loss of a pair"),
+    figure,
     "family",
     alt="Loss against h for five members of the family. Sigmoid falls for ever, hinge is flat from h = 10 on, IPO and the "
     "conservative loss have a minimum and rise again, the robust loss goes below zero.",
 )
 lowest = {name: h[np.argmin(values)] for name, values in family.items()}
 say(
-    f"At β = {beta} IPO wants h = 1/(2β) = {lowest['IPO, scaled by 4 β²']:g} and no more; the conservative loss wants "
+    f"At β = {beta} IPO wants h = 1/(2β) = {lowest['IPO, scaled by β²']:g} and no more; the conservative loss wants "
     f"h = logit(1 − e)/β = {np.log((1 - SMOOTHING) / SMOOTHING) / beta:.1f}. The hinge is content from 1/β on. The sigmoid never is, "
     "only more and more slowly. The robust loss has no floor at all: on one wrong label it *rewards* a large mistake."
 )
@@ -263,7 +266,11 @@ say(
 # %%
 flips = measure("robust-to-flips", lab)
 show(
-    sweep(flips.arms, "share of the gain in J", control="sigmoid"),
+    sweep(
+        {name.replace("conservative", "conser-\nvative"): values for name, values in flips.arms.items()},
+        "share of the gain in J",
+        control="sigmoid",
+    ),
     "flips",
     alt=f"Share of the possible gain for five losses on {PAIRS} pairs a prompt, {FLIPPED:.0%} of them flipped.",
 )

@@ -189,8 +189,8 @@ pull = {K: prompt_weight(estimators.grpo, 0.05, K) / prompt_weight(estimators.gr
 weighs = measure("grpo-weighs-prompts", lab)
 say(
     f"At 5 in 100 GRPO pulls {pull[4]:.2f}, {pull[16]:.2f} and {pull[64]:.2f} times as hard, for groups of 4, 16 and 64; the limit is 1/std. "
-    "With few answers most groups at the ends agree, and a group without spread teaches nothing (law P82): that is "
-    "what bends the curves down again. Over group sizes, for prompts solved in 90 % against 50 %: "
+    "With few answers most groups at the ends agree, and a group without spread teaches nothing (law P82): that "
+    "keeps the curves of small groups below the limit. Over group sizes, for prompts solved in 90 % against 50 %: "
     f"{weighs}. Is it a bug? With large groups it climbs 2 arcsin √p, summed over prompts, in place of p."
 )
 source_of(estimators.grpo)
