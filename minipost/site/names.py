@@ -59,7 +59,7 @@ def imports_of(code: Iterable[str]) -> dict[str, str]:
     >>> imports_of(["from minipost.losses import dpo as family", "print(1"])
     {'family': 'minipost.losses.dpo'}
     """
-    found = {}
+    found: dict[str, str] = {}
     for piece in code:
         try:
             body = ast.parse(piece).body

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,7 +54,8 @@ def temperature() -> Play:
         "temperature", 4, "Temperature.",
         "The twelve words that follow “the” most often in the simulated web, drawn by softmax(log count / T).",
         "Go to both ends. At 1 the words come as often as on the web; what is lost below, and what above?",
-        "temperature T", "bars", list(words), "word after “the”", "probability", [Series("drawn at T", "sft")], frames, 5,
+        "temperature T", "bars", list(words), "word after “the”", "probability",
+        [Series("drawn at T", "sft")], frames, 5,
     )  # fmt: skip
 
 
@@ -117,7 +119,7 @@ def best_of_n() -> Play:
                 ("log N − (N−1)/N", f"{best_of_n_kl_bound(n):.2f}"),
             ])
         )  # fmt: skip
-    centres = [f"{(a + b) / 2:.1f}" for a, b in zip(edges, edges[1:], strict=False)]
+    centres = [f"{(a + b) / 2:.1f}" for a, b in pairwise(edges)]
     return Play(
         "best-of-n", 8, "N in best-of-N.",
         "Draw N responses, keep the one that a noisy proxy likes best. How the true reward (gold) of the pick is "
@@ -200,7 +202,7 @@ def dpo_beta() -> Play:
     names = [f"{texts[i]} {world.rewards[0, i]:+.1f}" for i in order]
     return Play(
         "dpo-beta", 10, "β in DPO.",
-        "A language of two words and seven responses, sorted by their reward. The policy reference · exp(reward / β) / Z "
+        "A language of two words and seven responses, sorted by reward. The policy reference · exp(reward / β) / Z "
         "is where DPO, and PPO too, would end with endless data.",
         "Make β small: what does the policy give up for the best response? Make it large: what is left of the reward?",
         "β", "bars", names, "response and its reward", "probability",
