@@ -1,4 +1,4 @@
-"""What Sphinx learns: formulas without a script, links from code names, our docstrings, figures to play with."""
+"""What Sphinx learns from us: formulas without a script, links from code names, our docstrings, figures to move."""
 
 from __future__ import annotations
 
@@ -46,8 +46,7 @@ class LinkNames(SphinxPostTransform):
     default_priority = 400
 
     def run(self, **kwargs: Any) -> None:
-        domain: Any = self.env.get_domain("py")
-        objects = domain.objects
+        objects = self.env.get_domain("py").objects
         names = _names(self.app, objects)
         imported = imports_of(block.astext() for block in self.document.findall(nodes.literal_block))
         for literal in list(self.document.findall(nodes.literal)):
@@ -57,8 +56,9 @@ class LinkNames(SphinxPostTransform):
             if name is None:
                 continue
             entry = objects[name]
-            here, there = self.env.docname, entry.docname
-            link = make_refnode(self.app.builder, here, there, entry.node_id, literal.deepcopy(), name)
+            link = make_refnode(
+                self.app.builder, self.env.docname, entry.docname, entry.node_id, literal.deepcopy(), name
+            )
             literal.replace_self(link)
 
 

@@ -202,8 +202,7 @@ def dpo_beta() -> Play:
     names = [f"{texts[i]} {world.rewards[0, i]:+.1f}" for i in order]
     return Play(
         "dpo-beta", 10, "β in DPO.",
-        "A language of two words and seven responses, sorted by their reward. The policy "
-        "reference · exp(reward / β) / Z "
+        "A language of two words and seven responses, sorted by reward. The policy reference · exp(reward / β) / Z "
         "is where DPO, and PPO too, would end with endless data.",
         "Make β small: what does the policy give up for the best response? Make it large: what is left of the reward?",
         "β", "bars", names, "response and its reward", "probability",

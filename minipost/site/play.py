@@ -18,7 +18,7 @@ Say = tuple[str, str]  # what is measured, and its value in this frame
 
 @dataclass(frozen=True)
 class Series:
-    """One line, set of bars or cloud of points: a name and the name of its colour in `minipost.report.style`."""
+    """One line, one set of bars or one cloud of points; `colour` is a name of `minipost.report.style`."""
 
     name: str
     colour: str
@@ -83,7 +83,7 @@ def figure_html(play: Play) -> str:
     return "\n".join(
         [
             f'<figure class="play" id="play-{play.slug}" data-slug="{play.slug}">',
-            f'<figcaption><strong>{html.escape(play.title)}</strong> {html.escape(play.about)}</figcaption>',
+            f"<figcaption><strong>{html.escape(play.title)}</strong> {html.escape(play.about)}</figcaption>",
             '<div class="play-controls" hidden>',
             f'<label for="{slider}">{html.escape(play.slider)}</label>',
             f'<input type="range" id="{slider}" min="0" max="{len(play.frames) - 1}" step="1" value="{play.start}">',
