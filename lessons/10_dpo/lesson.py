@@ -211,7 +211,7 @@ family = {
 }
 figure = curve(h, family, "h: log-ratio of chosen over rejected, nats", "loss of a pair")
 figure.axes[0].set_ylim(-1.3, 4.2)
-figure.axes[0].legend(loc="upper center")
+figure.axes[0].get_legend().set_loc("upper center")
 show(
     figure,
     "family",
