@@ -287,9 +287,9 @@ say(
 )
 
 # %% [markdown]
-# ## 6. In the village: the chosen answer falls
+# ## 6. In the village: what happens to the chosen answer?
 #
-# *Takeaway: DPO raises a difference; the chosen answer's own probability may go down, and mostly does.*
+# *Takeaway: DPO raises a difference; the chosen answer's own probability may well go down.*
 #
 # **Predict:** after an epoch on 2,500 comparisons, has the log-probability of the *chosen* answers risen?
 
