@@ -211,7 +211,7 @@ family = {
 }
 figure = curve(h, family, "h: log-ratio of chosen over rejected, nats", "loss of a pair")
 figure.axes[0].set_ylim(-1.3, 4.2)
-figure.axes[0].legend(loc="upper center")
+figure.axes[0].get_legend().set_loc("upper center")
 show(
     figure,
     "family",
@@ -287,9 +287,9 @@ say(
 )
 
 # %% [markdown]
-# ## 6. In the village: the chosen answer falls
+# ## 6. In the village: what happens to the chosen answer?
 #
-# *Takeaway: DPO raises a difference; the chosen answer's own probability may go down, and mostly does.*
+# *Takeaway: DPO raises a difference; the chosen answer's own probability may well go down.*
 #
 # **Predict:** after an epoch on 2,500 comparisons, has the log-probability of the *chosen* answers risen?
 
