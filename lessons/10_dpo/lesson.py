@@ -35,6 +35,7 @@ from minipost.report.pictures import curve, sweep, token_timeline
 from minipost.report.style import MARKERS, canvas, colour, note, styled
 from minipost.runs import read_metrics
 from minipost.stages import dpo
+from minipost.stages.pairs import encode_pair
 from minipost.stages.training import Model
 from minipost.text.batching import pack
 from minipost.world.collect import read_pairs
@@ -152,7 +153,7 @@ say(
 # %%
 sft, tuned = Model.load(village.sft(lab)), Model.load(village.dpo(lab))
 pairs = read_pairs(village.reward(lab) / "preferences.jsonl")
-encoded = dpo.encode(sft, pairs)
+encoded = [encode_pair(sft.tokenizer, p) for p in pairs]
 pick = min(range(len(pairs)), key=lambda i: max(len(side.response) for side in encoded[i]))
 batch = pack(encoded[pick], 128)
 print("packed tokens", batch.tokens.shape, " mask", batch.mask.shape, " response lengths", batch.lengths)
