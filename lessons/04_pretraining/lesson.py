@@ -354,6 +354,7 @@ for text, after in zip(asked, continued(base, asked, np.random.default_rng(2)), 
 # 1? What would you have wanted it to do?
 
 # %%
+assert PIZZA_MODES == {"context": 0.45, "question": 0.25, "instructions": 0.30}
 finding = measure("pizza-modes", lab)
 mix = {
     short: {mode: finding.mean(who if mode == "instructions" else f"{who}, {mode}") for mode in (*PIZZA_MODES, "other")}
