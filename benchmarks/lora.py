@@ -1,6 +1,6 @@
 """SFT, then DPO, of SmolLM2-135M-Instruct with LoRA on 1,100 instructions, on a laptop's cores: before and after.
 
-    python benchmarks/lora.py --data instruction-data-with-preference.json
+    python -m benchmarks lora --data instruction-data-with-preference.json
 
 The file is a JSON list of objects with instruction, input, output, chosen, rejected; its last 100 rows are held out.
 Printed, for the pretrained model and after each stage: the loss on held-out `chosen` answers, the share of held-out
@@ -11,13 +11,14 @@ share that the implicit reward `log pi - log ref` ranks right; then answers to a
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 
+from benchmarks.harness import timed
+from minipost.config import parse
 from minipost.convert import ImportConfig, import_run
 from minipost.model import Sampling, generate, readout
 from minipost.runs import Run
@@ -30,7 +31,7 @@ HELD_OUT, SHOWN, ROW = 100, 4, 128
 
 
 @dataclass(frozen=True)
-class Args:
+class LoraConfig:
     data: Path  # instruction-data-with-preference.json
     out: Path = Path("runs/lora")  # where the runs go
     pairs: int = 900  # how many of the rows to train on
@@ -82,7 +83,8 @@ def show(model: Model, prompts: list[str]) -> None:
         print(f"    {prompt!r}\n      -> {answer!r}")
 
 
-def main(args: Args) -> None:
+def command(argv: Sequence[str]) -> None:
+    args = parse(LoraConfig, argv, "python -m benchmarks lora", __doc__ or "")
     rows = read(args.data)
     train, held_out = rows[:-HELD_OUT][: args.pairs], [pair for pair, _ in rows[-HELD_OUT:]]
     shown = [pair.prompt for pair in held_out[:SHOWN]]
@@ -96,10 +98,8 @@ def main(args: Args) -> None:
         learning_rate=args.sft_rate, lora_rank=args.rank, overwrite=True,
     )  # fmt: skip
     run = Run.create(sft_config.out, "sft", sft_config, 0, {"base": sft_config.base}, overwrite=True)
-    started = time.perf_counter()
     examples = sft.encode(base, [Demonstration(pair.prompt, output) for pair, output in train])
-    weights = sft.train(run, base, examples, sft_config)
-    seconds = time.perf_counter() - started
+    seconds, weights = timed(lambda: sft.train(run, base, examples, sft_config))
     run.finish(weights, base.config.to_dict(), base.tokenizer)
     tuned = Model(weights, base.config, base.tokenizer)
     reference = measure(tuned, held_out)
@@ -111,16 +111,11 @@ def main(args: Args) -> None:
         learning_rate=args.dpo_rate, lora_rank=args.rank, overwrite=True,
     )  # fmt: skip
     run = Run.create(dpo_config.out, "dpo", dpo_config, 0, {"policy": dpo_config.policy}, overwrite=True)
-    started = time.perf_counter()
-    weights = dpo.train(run, tuned, dpo.encode(tuned, [pair for pair, _ in train]), dpo_config)
-    seconds = time.perf_counter() - started
+    pairs = dpo.encode(tuned, [pair for pair, _ in train])
+    seconds, weights = timed(lambda: dpo.train(run, tuned, pairs, dpo_config))
     run.finish(weights, base.config.to_dict(), base.tokenizer)
     preferring = Model(weights, base.config, base.tokenizer)
     after = measure(preferring, held_out)
     reward = after.logps - reference.logps
     print(f"after DPO ({seconds:.0f} s): {after}, implicit reward right {np.mean(reward[:, 0] > reward[:, 1]):.0%}")
     show(preferring, shown)
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))

@@ -1,6 +1,6 @@
 """How fast a pretrained model answers, against this machine's memory: SmolLM2-135M-Instruct, one token at a time.
 
-    python benchmarks/pretrained.py
+    python -m benchmarks pretrained
 
 A new token needs every weight once and almost no arithmetic, so that memory sets the pace: tokens a second times the
 weights' bytes is a bandwidth, and its share of what the machine can read at best says how much is left to gain.
@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import tyro
 
+from benchmarks.harness import timed
+from benchmarks.machine import read_bandwidth
+from minipost.config import parse
 from minipost.convert import ExportConfig, export_run, read
 from minipost.interop import Checkpoint
 from minipost.model import Sampling, generate, threads
@@ -32,23 +31,10 @@ PROMPT = "Explain in detail how a sailing ship moves against the wind."
 
 
 @dataclass(frozen=True)
-class Args:
+class PretrainedConfig:
     source: Path = Path("smollm2")  # a checkpoint that `minipost import` understands
     tokens: int = 64  # new tokens a round
     rounds: int = 5  # the best of them counts
-
-
-def read_bandwidth(workers: int, megabytes: int = 512) -> float:
-    """Bytes a second that `workers` threads read together from an array far larger than any cache; best of five."""
-    parts = np.array_split(np.ones(megabytes << 18, np.float32), workers)
-    with ThreadPoolExecutor(workers) as pool:
-        return max((megabytes << 20) / timed(lambda: list(pool.map(np.max, parts)))[0] for _ in range(5))
-
-
-def timed(function: Callable[[], Any]) -> tuple[float, Any]:
-    started = time.perf_counter()
-    result = function()
-    return time.perf_counter() - started, result
 
 
 def ours(model: Checkpoint, prompt: list[int], tokens: int) -> list[int]:
@@ -84,7 +70,8 @@ def theirs(model: Checkpoint) -> Callable[[list[int], int], list[int]] | None:
     return run_theirs
 
 
-def main(args: Args) -> None:
+def command(argv: Sequence[str]) -> None:
+    args = parse(PretrainedConfig, argv, "python -m benchmarks pretrained", __doc__ or "")
     model = read(args.source)
     size = sum(w.nbytes for name, w in model.weights.items() if name != "embedding" or model.config.tied)
     prompt = prompt_tokens(model.tokenizer, PROMPT)
@@ -107,7 +94,3 @@ def main(args: Args) -> None:
         print(f"{name:12} {1 / seconds:6.1f} tokens/s, {reached / 1e9:5.1f} GB/s, {reached / bandwidth:.0%}")
     if other is not None:
         print("the same tokens" if answers["minipost"] == answers["transformers"] else "DIFFERENT tokens")
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Args, description=__doc__))

@@ -26,6 +26,14 @@ from minipost.text.batching import Example
 
 FOLDERS = {"base": "pretrain", "sft": "sft", "dpo": "dpo", "ppo": "ppo"}
 
+HELP = """Talk with a trained model; an empty line or Ctrl-D ends.
+
+Examples:
+  minipost chat runs/tour --model dpo
+  minipost chat runs/tour --model sft --best-of 16
+  minipost chat smollm2 --history
+  echo 'What is the capital of Italy?' | minipost chat runs/tour"""
+
 
 @dataclass(frozen=True)
 class ChatConfig:
@@ -93,5 +101,5 @@ def respond(
 
 
 def command(argv: Sequence[str]) -> int:
-    chat(parse(ChatConfig, argv, "minipost chat", "Talk with a trained model."))
+    chat(parse(ChatConfig, argv, "minipost chat", HELP))
     return 0

@@ -3,13 +3,13 @@
 A command is a function `command(argv)` in the module that does the work. The table below names it as text, and it is
 imported when it is called: `minipost --help` must not wait for NumPy and Numba.
 
-Exit codes: 0 done, 1 a bug of ours (with its traceback), 2 something that the user can fix (one sentence, no
-traceback), 130 stopped by Ctrl-C.
+Results go to standard output, progress and messages to standard error. Exit codes: see `EXIT_CODES`.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -18,12 +18,16 @@ from minipost import __version__
 from minipost.errors import UserError
 
 COMMANDS = {  # name: (module:function, what it does)
-    "tour": ("minipost.tour:command", "the whole pipeline in the simulated world, with a report at its end"),
+    "tour": ("minipost.own.tour:command", "the whole pipeline, in the simulated world or on your data, with a report"),
     "pretrain": ("minipost.stages.pretrain:command", "learn the language and the facts of a noisy web"),
     "sft": ("minipost.stages.sft:command", "learn to converse from demonstrations"),
     "reward": ("minipost.stages.reward:command", "learn a reward model from comparisons"),
     "best-of-n": ("minipost.stages.best_of_n:command", "answer N times and keep what the reward model likes best"),
     "ppo": ("minipost.stages.ppo:command", "raise the reward by reinforcement learning, near the SFT model"),
+    "grpo": (
+        "minipost.stages.grpo:command",
+        "the same without a value network: GRPO and RLOO compare a group of answers",
+    ),
     "dpo": ("minipost.stages.dpo:command", "learn from comparisons directly, without a reward model"),
     "data": ("minipost.examine:command", "examine a file of your own: format, bad rows, counts, tokens"),
     "plot": ("minipost.report.compare:command", "compare the metrics of runs in one figure"),
@@ -34,27 +38,45 @@ COMMANDS = {  # name: (module:function, what it does)
     "claims": ("minipost.claims.command:command", "measure what is said about post-training, claim by claim"),
     "lesson": ("minipost.lessons.command:lesson_command", "build a lesson's page, or check that it is fresh"),
     "exercise": ("minipost.lessons.command:exercise_command", "check your solutions of a lesson's exercises"),
+    "site": ("minipost.site.command:command", "build lessons, claims and API as a site that works offline"),
     "eval": ("minipost.evaluate:command", "measure a trained model"),
 }
+COMPLETION = "minipost.completion:command"
+EXIT_CODES = """exit codes:
+  0    done
+  1    a bug of ours, with its traceback; minipost laws: a law is broken
+  2    something that you can fix: one sentence says what, where and how
+  130  stopped by Ctrl-C; a training run goes on with --resume
+  141  whoever read our output has stopped reading"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `minipost ARGV` and return its exit code."""
-    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    try:
+        code = run(*((sys.argv[1:] if argv is None else argv) or ["--help"]))
+        sys.stdout.flush()  # a pipe that nobody reads any more is noticed here, and not when Python has all but ended
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's own flush at its end must not fail
+        return 141
+
+
+def run(name: str, *rest: str) -> int:
+    """One command, with what goes wrong turned into one sentence and an exit code."""
     if name in ("-h", "--help", "help"):
         print(_help())
         return 0
     if name == "--version":
         print(f"minipost {__version__}")
         return 0
-    if name not in COMMANDS:
+    if name not in COMMANDS and name != "--completion":
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         fix = f"did you mean {close[0]}?" if close else "see minipost --help."
         print(f"minipost: error: There is no command {name!r}; {fix}", file=sys.stderr)
         return 2
-    module, function = COMMANDS[name][0].split(":")
+    module, function = COMPLETION.split(":") if name == "--completion" else COMMANDS[name][0].split(":")
     try:
-        return getattr(import_module(module), function)(rest) or 0
+        return getattr(import_module(module), function)(list(rest)) or 0
     except UserError as error:
         print(f"minipost {name}: error: {error}", file=sys.stderr)
         return 2
@@ -74,6 +96,9 @@ def _help() -> str:
             "",
             *lines,
             "",
-            "minipost COMMAND --help explains a command; minipost --version prints the version.",
+            "minipost COMMAND --help explains a command, with examples; minipost --version prints the version;",
+            "minipost --completion bash (or zsh, fish) prints a script that completes commands and flags.",
+            "",
+            EXIT_CODES,
         ]
     )

@@ -44,16 +44,26 @@ def parse(config_class: type[Config], argv: Sequence[str], prog: str, descriptio
     """The configuration that these arguments ask for.
 
     Leaves through `SystemExit`, as command lines do, with code 0 for `--help` and 2 for a wrong flag or value.
-    Errors: `ConfigError` for a wrong file.
+    Errors: `ConfigError` for a wrong file, and whatever `__post_init__` raises.
     """
+    unchecked = _unchecked(config_class)
     finder = argparse.ArgumentParser(prog=prog, add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path, metavar="FILE.toml")
     found, rest = finder.parse_known_args(list(argv))
     help_text = f"{description.strip()}\n\n{_FILE_HELP}".strip()
     if found.config is None:
-        return tyro.cli(config_class, prog=prog, description=help_text, args=rest)
-    default = _with_defaults(config_class, _read(found.config), str(found.config))
-    return tyro.cli(config_class, prog=prog, description=help_text, args=rest, default=default)
+        given = tyro.cli(unchecked, prog=prog, description=help_text, args=rest)
+    else:
+        default = _with_defaults(unchecked, _read(found.config), str(found.config))
+        given = tyro.cli(unchecked, prog=prog, description=help_text, args=rest, default=default)
+    return config_class(**{field.name: getattr(given, field.name) for field in dataclasses.fields(config_class)})  # type: ignore[arg-type]
+
+
+def _unchecked(config_class: type[Config]) -> type[Config]:
+    """The class without its `__post_init__`. tyro would print what is refused there in its own way, in a box; checked
+    afterwards, it reaches the command line as the one sentence that it is."""
+    names = {"__post_init__": lambda self: None, "__doc__": config_class.__doc__, "__module__": config_class.__module__}
+    return type(config_class.__name__, (config_class,), names)
 
 
 def _read(path: Path) -> dict[str, Any]:

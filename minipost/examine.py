@@ -25,7 +25,7 @@ from rich.text import Text as Line
 
 from minipost.config import parse
 from minipost.data import Comparison, DataError, Problem, Read, Reader, RowError
-from minipost.data.problems import SHOWN
+from minipost.data.problems import SHOWN, dropped_line
 from minipost.data.reader import PLAIN
 from minipost.data.survey import Survey, asked
 from minipost.data.tokens import contents
@@ -117,7 +117,7 @@ def describe(
 
     def drop(problem: Problem, value: Any) -> None:
         if bad is not None:
-            bad.write(json.dumps({**problem.to_dict(), "row": value}, ensure_ascii=False) + "\n")
+            bad.write(dropped_line(problem, value))
 
     reader = Reader(path, config.format, tokenizer, config.context, on_bad=drop, accept=leaked)
     survey = Survey(tokenizer, show=config.show)

@@ -18,16 +18,16 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from minipost.config import parse
 from minipost.evaluate import Answers, ask, held_out_tasks, measure, picked
 from minipost.model import Array, generate
 from minipost.runs import read_metrics
 from minipost.runs.files import write_text
 from minipost.stages.best_of_n import BestOfNConfig, Candidates, candidates, curve
 from minipost.stages.dpo import DPOConfig, dpo
+from minipost.stages.pairs import encode_pair
 from minipost.stages.ppo import PPOConfig, ppo
 from minipost.stages.pretrain import PretrainConfig, pretrain
-from minipost.stages.reward import RewardConfig, encode_pair, reward, score
+from minipost.stages.reward import RewardConfig, reward, score
 from minipost.stages.sft import SFTConfig, sft
 from minipost.stages.training import Model, StageError
 from minipost.text import prompt_tokens
@@ -175,8 +175,9 @@ def show(out: Path, summary: dict[str, Any], details: Mapping[str, Any]) -> dict
     from minipost.report import print_summary, write_report
 
     page = write_report(out, summary, details)
-    print_summary(summary, Console())
-    print(f"\nThe report: {page}\nTalk with it: minipost chat {out} --model ppo", file=sys.stderr)
+    print_summary(summary, Console(force_jupyter=False))  # text, also in a notebook
+    last = next((name for name in ("ppo", "dpo") if name in summary["models"]), "sft")
+    print(f"\nThe report: {page}\nTalk with it: minipost chat {out} --model {last}", file=sys.stderr)
     return summary
 
 
@@ -303,9 +304,3 @@ def side_by_side(tasks: Sequence[Task], answers: Mapping[str, Answers], each: in
         }
         rows.append({"kind": task.kind, "prompt": task.prompt, "harmful": task.harmful, "answers": said})
     return sorted(rows, key=lambda row: str(row["kind"]))
-
-
-def command(argv: Sequence[str]) -> int:
-    description = "Pretrain, finetune, and compare best-of-N, PPO and DPO in the simulated world, with a report."
-    tour(parse(TourConfig, argv, "minipost tour", description))
-    return 0

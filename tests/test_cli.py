@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -144,3 +147,87 @@ def test_a_stage_from_the_shell(tmp_path: Path, argv: list[str], code: int, said
 
 def test_flags_of_the_same_name_as_in_the_dataclass() -> None:
     assert parse(Config, ["--steps", "4"], "minipost sft") == Config(4)
+
+
+def test_a_reader_that_goes_away_is_no_bug() -> None:
+    """`minipost laws | head -1`: no traceback, and an exit code of its own."""
+    code = "import sys; from minipost import cli; sys.exit(cli.main(['--help']))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()  # before anything is written
+    assert process.wait(timeout=60) == 141
+    assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["dpo", "--beta", "0"], "minipost dpo: error: beta 0.0 must be > 0"),
+        (["ppo", "--rollout", "9"], "minipost ppo: error: rollout 9 must be a multiple"),
+        (["tour", "--lora-rank", "8"], "minipost tour: error: --lora-rank belongs to a tour on own data"),
+        (["chat", "--best-of", "0"], "minipost chat: error: --best-of 0 must be at least 1"),
+    ],
+)
+def test_what_a_configuration_refuses_is_one_sentence(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(said)
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_help_has_examples_that_name_the_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main([name, "--help"])
+    assert left.value.code == 0
+    printed, said = capsys.readouterr()
+    assert "xamples:" in printed
+    assert f"  minipost {name} " in printed or f"  minipost {name}\n" in printed
+    assert said == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_command_and_their_flags(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--completion", shell]) == 0
+    script = capsys.readouterr().out
+    for word in (*cli.COMMANDS, "sft-data", "loss-type", "skip-bad", "best-of"):
+        assert word in script, word
+
+
+def test_completion_in_bash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if not (bash := shutil.which("bash")):
+        pytest.skip("there is no bash here")
+    assert cli.main(["--completion", "bash"]) == 0
+    (tmp_path / "minipost").write_text(capsys.readouterr().out)
+    ask = f"""source {tmp_path}/minipost
+        for line in 'minipost pret' 'minipost tour --si' 'minipost dpo --loss-type h'; do
+            COMP_WORDS=($line); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=(); _tyro_minipost
+            echo ${{COMPREPLY[*]}}
+        done"""
+    done = subprocess.run([bash, "-c", ask], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["pretrain", "--size", "hinge"]
+
+
+def test_completion_for_a_shell_that_nobody_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--completion", "ed"]) == 2
+    assert "choose one of bash, zsh, fish" in capsys.readouterr().err
+
+
+def test_the_exit_codes_are_documented() -> None:
+    page = (Path(__file__).parent.parent / "docs/commands.md").read_text()
+    for line in cli.EXIT_CODES.splitlines()[1:]:
+        assert f"| {line.split()[0]} |" in page
+
+
+def test_nothing_but_results_goes_to_standard_output_and_no_colour_if_asked(tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text('{"prompt": "Hi", "completion": "Hello"}\n')
+    result = minipost_command("data", str(tmp_path / "d.jsonl"), "--json")
+    assert json.loads(result.stdout)["ok"] is True
+    coloured = {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}
+    for extra, found in (({}, True), ({"NO_COLOR": "1"}, False)):
+        argv = [sys.executable, "-m", "minipost", "data", str(tmp_path / "d.jsonl")]
+        env = os.environ | coloured | extra
+        out = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=env).stdout
+        assert ("\x1b[3" in out) == found

@@ -31,6 +31,7 @@ from minipost.runs import (
     load_model,
     progress,
     read_metrics,
+    read_setting,
     save_model,
 )
 from minipost.runs.files import atomic, load_arrays, save_arrays, write_text
@@ -542,3 +543,17 @@ def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(tmp_path: Path) -> No
         first = int(stopped[1])
         assert [row["step"] for row in read_metrics(tmp_path / "run")] == list(range(1, first + 1))
         assert f"step {first + 1}" not in out
+
+
+def test_a_setting_is_that_of_the_nearest_ancestor_that_has_it(tmp_path: Path) -> None:
+    records = {
+        "base": {"config": {"world_share": 0.25, "seed": 1}, "parents": {}},
+        "sft": {"config": {"seed": 2}, "parents": {"base": {"path": "../base"}}},
+        "dpo": {"config": {}, "parents": {"policy": {"path": "../sft"}, "gone": {"path": "../moved"}}},
+    }
+    for name, record in records.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(record))
+    assert read_setting(tmp_path / "dpo", "world_share", 1.0) == 0.25
+    assert read_setting(tmp_path / "dpo", "seed", 0) == 2
+    assert read_setting(tmp_path / "dpo", "world_seed", 7) == 7

@@ -26,7 +26,7 @@ from minipost.kernels import swiglu as swiglu_kernel
 
 def linear(x: Any, weight: Any) -> Any:
     """`x @ weight.T`: x[N, I], weight[O, I] -> [N, O]."""
-    xv, wv = _matrix("linear", x), _matrix("linear", weight)
+    xv, wv = _matrix("linear", x), _matrix("linear", weight, any_order=True)
     if xv.shape[1] != wv.shape[1]:
         raise AutogradError(f"linear of x {xv.shape} with weight {wv.shape}: x needs {wv.shape[1]} channels.")
 
@@ -172,12 +172,12 @@ def weighted_nll(hidden: Any, weight: Any, targets: Array, weights: Array) -> An
     return record(np.asarray(loss, hv.dtype), (hidden, weight), lambda g: (g * dh, g * dw))
 
 
-def _matrix(name: str, x: Any) -> Array:
-    """The value of `x` as a C-contiguous matrix, which is what kernels take."""
+def _matrix(name: str, x: Any, any_order: bool = False) -> Array:
+    """The value of `x` as a C-contiguous matrix, which is what kernels take; BLAS takes any order."""
     array = np.asarray(value(x))
     if array.ndim != 2 or array.dtype not in (np.float32, np.float64):
         raise AutogradError(f"{name} needs a float matrix, got {array.dtype} of shape {array.shape}.")
-    return np.ascontiguousarray(array)
+    return array if any_order or array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
 def _gradient_of(weight: Any, values: Array) -> Array:

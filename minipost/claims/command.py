@@ -27,6 +27,12 @@ share everything but one knob; *effect* is the mean difference, with its 95 % in
 *Confirmed* means that the whole interval agrees with the claim, *refuted* that none of it does, *inconclusive* all
 else. `minipost claims run NAME` repeats a row; `minipost claims publish` writes this page.
 
+How to read a claim: *A > B* says that arm A is above its control B, *A > B + m* by more than m, and *A = B ± m* that
+they differ by less than m, which is the smallest difference that would matter. A refuted *A = B ± m* is a difference;
+the sign of its effect says which way. *Inconclusive* is no evidence against a claim: most of these experiments have
+three to ten seeds, and say only what so few can say. A verdict is about this small world; the lesson says what it may
+mean beyond.
+
 | # | Question | Claim | Metric | Effect | Seeds | Verdict | Lesson |
 |-|-|-|-|-|-|-|-|
 """

@@ -21,6 +21,8 @@ from minipost.claims.lab import Lab
 from minipost.evaluate import ask, held_out_tasks, measure
 from minipost.stages.dpo import DPOConfig
 from minipost.stages.dpo import dpo as run_dpo
+from minipost.stages.grpo import GRPOConfig
+from minipost.stages.grpo import grpo as run_grpo
 from minipost.stages.ppo import PPOConfig
 from minipost.stages.ppo import ppo as run_ppo
 from minipost.stages.pretrain import PretrainConfig
@@ -68,6 +70,14 @@ def ppo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None 
     policy, judge = policy or sft(lab, seed), judge or reward(lab, seed)
     config = PPOConfig(policy=policy, reward=judge, seed=seed, world_share=SHARE, **settings)
     return lab.run(run_ppo, config, lab.pick("12 s", "1 s"))
+
+
+def grpo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:
+    """`policy` after GRPO, or with `method="rloo"` RLOO, on as many answers as `ppo` samples."""
+    settings = lab.pick({"iterations": 14}, {"iterations": 2, "prompts": 4}) | changes
+    policy, judge = policy or sft(lab, seed), judge or reward(lab, seed)
+    config = GRPOConfig(policy=policy, reward=judge, seed=seed, world_share=SHARE, **settings)
+    return lab.run(run_grpo, config, lab.pick("8 s", "1 s"))
 
 
 def dpo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:

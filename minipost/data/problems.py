@@ -80,6 +80,29 @@ class Ledger:
         return f"{head}:\n{listed}{rest}"
 
 
+class Dropped:
+    """Writes down every bad row that is passed over, with what is wrong with it: `--skip-bad` never drops silently.
+
+    `Reader.on_bad` may be one. The file appears with the first bad row; an older one is removed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.count = path, 0
+        path.unlink(missing_ok=True)
+
+    def __call__(self, problem: Problem, value: Any) -> None:
+        if not self.count:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(dropped_line(problem, value))
+        self.count += 1
+
+
+def dropped_line(problem: Problem, value: Any) -> str:
+    """A bad row and what is wrong with it, as a line of JSON."""
+    return json.dumps({**problem.to_dict(), "row": value}, ensure_ascii=False) + "\n"
+
+
 def excerpt(value: Any, limit: int = 60) -> str:
     """A value as JSON, cut where it gets long.
 

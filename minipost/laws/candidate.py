@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ from minipost.laws.targets import Target
 
 TIME_LIMIT = 10.0  # seconds a call
 TICK = 0.5  # seconds between two looks at how long a call has taken
+WAITING = 0.25  # of the time in which a call does not compute
 
 
 class ContractBroken(Exception):  # noqa: N818  (it is a verdict)
@@ -186,18 +188,21 @@ class Candidate:
 def _limited(seconds: float) -> Iterator[None]:
     """Raise `Hung` in a call that takes longer. Only the main thread of a POSIX system can be interrupted so.
 
-    Ticks are counted, not the clock's time: a laptop that slept, or a process that was stopped, missed them all but
-    one, and its call did not hang.
+    What counts is the time that the process got, though at least a `WAITING` share of the clock's: on a busy machine
+    a slow call is not a hanging one, and one of a laptop that slept, or of a process that was stopped, neither. A call
+    that waits without computing is given up later.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
-    ticks = 0
+    spent, computed = 0.0, time.process_time()
 
     def tick(signum: int, frame: Any) -> None:
-        nonlocal ticks
-        ticks += 1
-        if ticks * TICK >= seconds:  # and again at each further tick, should the first be caught
+        nonlocal spent, computed
+        now = time.process_time()
+        spent += min(TICK, max(WAITING * TICK, now - computed))
+        computed = now
+        if spent >= seconds:  # and again at each further tick, should the first be caught
             raise Hung
 
     before = signal.signal(signal.SIGALRM, tick)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from minipost.laws.adapters import LawError
-from minipost.laws.candidate import TIME_LIMIT
+from minipost.laws.candidate import TIME_LIMIT, WAITING
 from minipost.laws.judge import judge, laws_of, target_of
 from minipost.laws.law import Case, Verdict
 from minipost.laws.loading import function_name, implemented, load_function
@@ -132,7 +132,7 @@ def _answer(ours: Any, worker: Any, recorder: Recorder) -> tuple[str, Any]:
         now = recorder.turns
         if now != turns or now % 2 == 0:
             turns, waits = now, 0
-        elif (waits := waits + 1) * POLL > TIME_LIMIT + GRACE:
+        elif (waits := waits + 1) * POLL > TIME_LIMIT / WAITING + GRACE:
             worker.kill()
             return "dead", ""
 

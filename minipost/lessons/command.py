@@ -12,6 +12,12 @@ from minipost.lessons.folders import every_lesson, find_lesson, lessons_folder
 from minipost.lessons.page import build, stale
 from minipost.lessons.telling import LessonError
 
+LESSONS = """examples:
+  minipost lesson                     all lessons, by number
+  minipost lesson build 7             run lesson 7 once and write its page, figures and notebook
+  minipost lesson build all --check   is every page fresh? runs nothing
+
+Pages need the extra minipost[lessons]; python lessons/07_*/lesson.py runs a lesson without it."""
 EXERCISES = """examples:
   minipost exercise 1                               which exercises of lesson 1 pass
   minipost exercise 1 sum_rule --hint               a first hint; --hint 2 says more
@@ -22,7 +28,10 @@ Your answers are the functions in lessons/NN_*/exercises.py. Exit codes: 0 all p
 
 def lesson_command(argv: Sequence[str]) -> int:
     """`minipost lesson list` and `minipost lesson build NN|all [--check]`."""
-    parser = argparse.ArgumentParser("minipost lesson", description="The lessons, and the pages made from them.")
+    parser = argparse.ArgumentParser(
+        "minipost lesson", description="The lessons, and the pages made from them.", epilog=LESSONS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("action", nargs="?", default="list", choices=["list", "build"])
     parser.add_argument("lesson", nargs="?", default="all", help='a number, or "all"')
     parser.add_argument("--check", action="store_true", help="build nothing; fail if a page is stale")

@@ -8,11 +8,12 @@ from minipost.losses import dpo, kl, ppo, reward, sft
 from minipost.losses.dpo import hinge, ipo, kto, kto_reference_point, orpo, robust, sigmoid, simpo
 from minipost.losses.kl import exact_kl, k1, k2, k3
 from minipost.losses.ppo import entropy, policy_loss, ratio_statistics, value_loss
-from minipost.losses.reduction import aggregate
+from minipost.losses.reduction import Reduction, aggregate
 from minipost.losses.reward import bradley_terry, pair_accuracy, plackett_luce, pointwise_regression
 from minipost.losses.sft import cross_entropy, sequence_logps, token_logps
 
 __all__ = [
+    "Reduction",
     "aggregate",
     "bradley_terry",
     "cross_entropy",

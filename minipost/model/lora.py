@@ -9,7 +9,7 @@ rate.
 
 In a dict of weights the pair stands beside its matrix, as `layers.0.qkv.lora_a` and `layers.0.qkv.lora_b`; whatever
 takes weights takes adapted ones. `merge` adds the product into a copy of the matrix, after which the model is like any
-other. The base is never written to, so that leaving the adapters out again is exact.
+other. The base is never written to, so that leaving the adapters out (`without`) is exact, and so is `unmerge`.
 """
 
 from __future__ import annotations
@@ -58,16 +58,25 @@ def trainable(
     return dict(weights), adapters(weights, rank, rng)
 
 
-def merge(weights: Mapping[str, Array]) -> dict[str, Array]:
-    """A model without adapters that computes the same: W + B A. Matrices without adapters are passed on as they are."""
+def merge(weights: Mapping[str, Array], kept: dict[str, Array] | None = None) -> dict[str, Array]:
+    """A model without adapters that computes the same: W + B A. Matrices without adapters are passed on as they are.
+
+    What merging replaces, matrices and pairs, goes into `kept`, if that is given, and `unmerge` puts it back.
+    """
     plain = without(weights)
-    return {name: w + weights[name + B] @ weights[name + A] if name + A in weights else w for name, w in plain.items()}
+    adapted = [name for name in plain if name + A in weights]
+    if kept is not None:
+        kept |= {part: weights[part] for name in adapted for part in (name, name + A, name + B)}
+    return plain | {name: weights[name] + weights[name + B] @ weights[name + A] for name in adapted}
 
 
-def unmerge(merged: Mapping[str, Array], pairs: Mapping[str, Array]) -> dict[str, Array]:
-    """The base out of a merged model and the pairs that went into it, up to one rounding of each number; for the very
-    bits keep the base."""
-    return {name: w - pairs[name + B] @ pairs[name + A] if name + A in pairs else w for name, w in merged.items()}
+def unmerge(merged: Mapping[str, Array], kept: Mapping[str, Array]) -> dict[str, Array]:
+    """What `merge` was given, adapters and all, bit for bit.
+
+    W + B A is rounded, and no subtraction knows which bits of W fell off: where B A is a thousand times as large as W,
+    ten of them did. So the base has to be kept. That costs no memory while somebody holds it anyway.
+    """
+    return {**merged, **kept}
 
 
 def without(weights: Mapping[str, Array]) -> dict[str, Array]:

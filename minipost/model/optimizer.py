@@ -35,13 +35,16 @@ class AdamW:
     def step(self, grads: Mapping[str, Array], lr: float) -> float:
         """One update; returns the global gradient norm before clipping. A weight without gradient stays as it is."""
         flat = {name: np.ascontiguousarray(g).reshape(-1) for name, g in grads.items()}
-        norm = math.sqrt(sum(adamw.sum_of_squares(g) for g in flat.values()))
+        norm = math.sqrt(sum(map_shards(adamw.sum_of_squares, list(flat.values()))))
         scale = min(1.0, self.max_grad_norm / (norm + 1e-12)) if self.max_grad_norm else 1.0
         self.steps += 1
-        for name, g in flat.items():
+
+        def update(name: str) -> None:
             w, m, v = (d[name].reshape(-1) for d in (self.weights, self.m, self.v))
             decay = self.weight_decay if self.weights[name].ndim > 1 else 0.0
-            adamw.update(w, g, m, v, self.steps, lr, *self.betas, self.eps, decay, scale)
+            adamw.update(w, flat[name], m, v, self.steps, lr, *self.betas, self.eps, decay, scale)
+
+        map_shards(update, list(flat))
         return norm
 
     def state(self) -> dict[str, Array]:

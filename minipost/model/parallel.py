@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import numpy as np
+
 from minipost.autograd import Tensor
 from minipost.kernels.blas import set_blas_threads
 from minipost.model.config import Array
@@ -53,13 +55,16 @@ def value_and_grad(
         value.backward()
         return metrics, {name: t.grad for name, t in tensors.items()}
 
+    def add_up(name: str) -> Array | None:
+        total: Array | None = None
+        for _, grads in results:
+            g = grads[name]
+            total = g if total is None else total if g is None else np.add(total, g, out=total)  # leaves own theirs
+        return total
+
     results = map_shards(run, shards)
-    metrics, grads = results[0]
-    for more, more_grads in results[1:]:
-        metrics = {name: metrics[name] + more[name] for name in metrics}
-        for name, g in more_grads.items():
-            first = grads[name]
-            grads[name] = g if first is None else first if g is None else first + g
+    metrics = {name: sum(each[name] for each, _ in results) for name in results[0][0]}
+    grads = dict(zip(weights, map_shards(add_up, list(weights)), strict=True))
     return metrics, {name: g for name, g in grads.items() if g is not None}
 
 

@@ -15,14 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from minipost.report import plots, story
+from minipost.report import own, plots, story
 from minipost.report.curves import CURVES, learning_curve
 from minipost.report.rows import column, complete, finite, shares
 from minipost.report.style import DARK, LIGHT, WIDTH, png, styled, theme
 from minipost.report.wording import label, number, percent
 
 Data = Mapping[str, Any]
-OVERVIEW = ("gold", "frontier", "ppo-proxy-gold", "pizza", "calibration", "harm")
+OVERVIEW = ("gold", "proxy", "frontier", "ppo-proxy-gold", "pizza", "calibration", "harm")
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,18 @@ def gallery(summary: Data, details: Data) -> list[Plate]:
     if any(finite(model.get("gold_mean")) is not None for model in models.values()):
         alt = "A mark and an interval for each model. " + story.utilities(models)
         hang(
-            "gold", "result", "Gold utility", "", alt, plots.gold_by_model, models
+            "gold", "result", "Gold utility", "", alt, plots.reward_by_model, models, "gold"
         )  # the table below says it in digits
     if any(complete(rows, "kl", "gold") for name, rows in frontier.items() if name != "sft"):
         finding = story.price(frontier)
-        hang("frontier", "price", "KL-reward frontier", finding, "Curves of gold over KL.", plots.frontier, frontier)
+        alt = "Curves of gold over KL."
+        hang("frontier", "price", "KL-reward frontier", finding, alt, plots.frontier, frontier, "gold")
+    if own.proxy_only(models):
+        alt = "A mark and an interval for each model."
+        hang("proxy", "result", "Proxy reward", own.proxies(models), alt, plots.reward_by_model, models, "proxy")
+        if any(complete(rows, "kl", "proxy") for name, rows in frontier.items() if name != "sft"):
+            finding, alt = own.moved(models), "Curves of the reward model's score over KL."
+            hang("frontier", "price", "KL and proxy reward", finding, alt, plots.frontier, frontier, "proxy")
     for slug, rows, by, method in (
         ("ppo-proxy-gold", frontier.get("ppo"), "step", "ppo"),
         ("best-of-n-proxy-gold", frontier.get("best_of_n"), "n", "best_of_n"),
@@ -74,7 +81,8 @@ def gallery(summary: Data, details: Data) -> list[Plate]:
                 method,
             )
     if complete(reward_model.get("calibration"), "predicted", "empirical"):
-        finding, alt = story.judged(reward_model), "Dots near a diagonal: predicted against observed wins."
+        judged = own.judged if own.proxy_only(models) else story.judged
+        finding, alt = judged(reward_model), "Dots near a diagonal: predicted against observed wins."
         hang("calibration", "reward", "Reward model calibration", finding, alt, plots.calibration, reward_model)
     if any(pizza.values()):
         alt = "Stacked bars: instructions, a question back, more context. " + _bars(pizza)

@@ -13,11 +13,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from minipost.report import story
+from minipost.report import own
 from minipost.report.gallery import Plate, gallery, write_figures
 from minipost.report.rows import finite
 from minipost.report.style import css_variables, svg
-from minipost.report.table import COLUMNS, best_in
+from minipost.report.table import best_in, columns_of, findings, headline
 from minipost.report.wording import duration, label, number, ordered, percent
 
 Data = Mapping[str, Any]
@@ -103,8 +103,9 @@ def page(summary: Data, details: Data, plates: list[Plate]) -> str:
         },
         "run": _run(summary, details),
     }
-    sections = [_section(slug, bodies[slug]) for slug in SECTIONS if bodies.get(slug)]
-    links = "".join(f'<a href="#{slug}">{escape(SECTIONS[slug][0])}</a>' for slug in SECTIONS if bodies.get(slug))
+    words = SECTIONS | own.SECTIONS if own.proxy_only(models) else SECTIONS
+    sections = [_section(slug, words[slug], bodies[slug]) for slug in words if bodies.get(slug)]
+    links = "".join(f'<a href="#{slug}">{escape(words[slug][0])}</a>' for slug in words if bodies.get(slug))
     style = css_variables() + files("minipost.report").joinpath("page.css").read_text(encoding="utf-8")
     return f"""<!doctype html>
 <html lang="en">
@@ -120,7 +121,7 @@ def page(summary: Data, details: Data, plates: list[Plate]) -> str:
 <body>
 <header>
 <p class="kicker">minipost · report of one run</p>
-<h1>{escape(story.headline(models))}</h1>
+<h1>{escape(headline(summary))}</h1>
 <p class="meta">{escape(_meta(summary))}</p>
 <nav aria-label="Sections">{links}</nav>
 </header>
@@ -141,8 +142,8 @@ def _meta(summary: Data) -> str:
     return " · ".join(fact for fact in facts if fact)
 
 
-def _section(slug: str, body: str) -> str:
-    _, heading, reading = SECTIONS[slug]
+def _section(slug: str, words: tuple[str, str, str], body: str) -> str:
+    _, heading, reading = words
     intro = f"<h2>{escape(heading)}</h2>\n<p>{escape(reading)}</p>"
     return f'<section id="{slug}">\n<div class="intro">{intro}</div>\n{body}</section>\n'
 
@@ -164,20 +165,20 @@ def _result(summary: Data, plates: list[Plate]) -> str:
     models = summary.get("models") or {}
     if not models:
         return ""
-    said = [sentence for tell in (story.answering, story.against_sft, story.harmless) if (sentence := tell(models))]
-    words = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
-    findings = f'<ul class="findings">{words}</ul>' if said else ""
-    return f'<div class="hero">{"".join(map(_figure, plates))}{findings}</div>\n{_table(models)}'
+    words = "".join(f"<li>{escape(sentence)}</li>" for sentence in findings(models))
+    said = f'<ul class="findings">{words}</ul>' if words else ""
+    return f'<div class="hero">{"".join(map(_figure, plates))}{said}</div>\n{_table(models)}'
 
 
 def _table(models: Data) -> str:
     """All models and all columns; the best of a column is bold, and a cell carries its raw value as `data-value`."""
-    head = "".join(f'<th scope="col" title="{escape(c.meaning, quote=True)}">{escape(c.title)}</th>' for c in COLUMNS)
-    best = {column.key: best_in(models, column) for column in COLUMNS}
+    columns = columns_of(models)
+    head = "".join(f'<th scope="col" title="{escape(c.meaning, quote=True)}">{escape(c.title)}</th>' for c in columns)
+    best = {column.key: best_in(models, column) for column in columns}
     rows = []
     for name in ordered(models):
         cells = []
-        for column in COLUMNS:
+        for column in columns:
             value, spread = column.texts(models[name])
             raw = finite(models[name].get(column.key))
             mark = ' class="best"' if name in best[column.key] else ""
@@ -201,7 +202,7 @@ def _dot(model: str) -> str:
 def _samples(samples: Any, models: Data) -> str:
     """One card a prompt, grouped by kind; the first of each kind is open, the others unfold."""
     kinds: dict[str, list[str]] = {}
-    golds = [abs(g) for s in samples for a in s.get("answers", {}).values() if (g := finite(a.get("gold"))) is not None]
+    golds = [abs(g) for s in samples for a in s.get("answers", {}).values() if (g := _reward(a)) is not None]
     scale = max(golds, default=1.0) or 1.0
     for sample in samples:
         kinds.setdefault(str(sample.get("kind", "")), []).append(_card(sample, scale))
@@ -218,7 +219,7 @@ def _card(sample: Data, scale: float) -> str:
     rows = []
     answers = sample.get("answers") or {}
     for name in ordered(answers):
-        answer, gold = answers[name], finite(answers[name].get("gold"))
+        answer, gold = answers[name], _reward(answers[name])
         right = finite(answer.get("correct"))
         mark = "" if right is None else '<b title="right">✓</b>' if right >= 0.5 else '<b title="wrong">✗</b>'
         depth = 0 if gold is None else round(12 + 58 * min(abs(gold) / scale, 1.0))
@@ -236,6 +237,12 @@ def _card(sample: Data, scale: float) -> str:
         f'<article class="card">{tag}'
         f"<blockquote>{escape(str(sample.get('prompt', '')))}</blockquote><dl>{''.join(rows)}</dl></article>"
     )
+
+
+def _reward(answer: Data) -> float | None:
+    """What an answer is worth, or, where nobody knows, what the reward model makes of it."""
+    gold = finite(answer.get("gold"))
+    return finite(answer.get("proxy")) if gold is None else gold
 
 
 def _total(summary: Data) -> float:

@@ -21,54 +21,57 @@ from minipost.report.rows import Floats, Rows, column, complete, finite, pair, s
 from minipost.report.style import MARKERS, canvas, colour, note, styled
 from minipost.report.wording import label, number, ordered, percent
 
+REWARDS = {"gold": "gold utility", "proxy": "reward model's score"}
 MODES = ("instructions", "question", "context", "other")
 MODE_LABELS = {"instructions": "instructions", "question": "question back", "context": "context", "other": "other"}
 
 
 @styled
-def gold_by_model(models: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Figure:
-    """Mean gold utility of each model on the held-out prompts, with its 95 % interval; the dotted line is SFT."""
-    names = [name for name in ordered(models) if finite(models[name].get("gold_mean")) is not None]
+def reward_by_model(models: Mapping[str, Mapping[str, Any]], kind: str = "gold", ax: Axes | None = None) -> Figure:
+    """Mean gold or proxy reward of each model on held-out prompts, with its 95 % interval; the dotted line is SFT."""
+    key = f"{kind}_mean"
+    names = [name for name in ordered(models) if finite(models[name].get(key)) is not None]
     figure, ax = canvas(ax, height=0.9 + 0.42 * len(names))
     for row, name in enumerate(names):
-        gold = float(models[name]["gold_mean"])
-        bounds = pair(models[name].get("gold_ci95")) or (gold, gold)
+        mean = float(models[name][key])
+        bounds = pair(models[name].get(f"{kind}_ci95")) or (mean, mean)
         ax.plot(bounds, (row, row), color=colour(name), linewidth=5, alpha=0.35, solid_capstyle="butt")
-        ax.plot(gold, row, MARKERS.get(name, "o"), color=colour(name), markersize=7)
+        ax.plot(mean, row, MARKERS.get(name, "o"), color=colour(name), markersize=7)
         patch = {"facecolor": colour("paper"), "linewidth": 0, "pad": 0.8}  # keeps the dotted line out of the digits
-        note(ax, number(gold, sign=True), (gold, row), (0, 8), ha="center", weight="bold", bbox=patch)
+        note(ax, number(mean, sign=True), (mean, row), (0, 8), ha="center", weight="bold", bbox=patch)
     if "sft" in names:
-        ax.axvline(float(models["sft"]["gold_mean"]), color=colour("sft"), linewidth=1, linestyle=":", zorder=0)
+        ax.axvline(float(models["sft"][key]), color=colour("sft"), linewidth=1, linestyle=":", zorder=0)
     ax.set_yticks(range(len(names)), [label(name) for name in names])
     ax.tick_params(axis="y", labelcolor=colour("ink"), labelsize=9)
     ax.set_ylim(len(names) - 0.6, -0.75)
     ax.margins(x=0.12)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel("gold utility, mean and 95 % interval")
+    ax.set_xlabel(f"{REWARDS[kind]}, mean and 95 % interval")
     return figure
 
 
 @styled
-def frontier(curves: Mapping[str, Any], ax: Axes | None = None) -> Figure:
-    """What each method pays in KL for what it gains in gold utility: higher and further left is better.
+def frontier(curves: Mapping[str, Any], kind: str = "gold", ax: Axes | None = None) -> Figure:
+    """What each method pays in KL for what it gains in gold or proxy reward: higher and further left is better.
 
     `curves` maps a method to its rows of `kl` (nats, from SFT) and `gold`, optionally `gold_ci95` and `n`; `sft` is
-    one row. The horizontal scale is the square root of KL, the natural distance here (Gao et al. 2022, section 3).
+    one row; or the same of `proxy`. The horizontal scale is the square root of KL, the natural distance here (Gao et
+    al. 2022, section 3).
     """
     figure, ax = canvas(ax, height=3.1)
     reach = 0.0
     for method in ordered(curves):
         given = curves[method]
-        rows = complete([{"kl": 0.0, **given}] if isinstance(given, Mapping) else given, "gold", "kl")
+        rows = complete([{"kl": 0.0, **given}] if isinstance(given, Mapping) else given, kind, "kl")
         if not rows:
             continue
-        kl, gold = np.maximum(column(rows, "kl"), 0.0), column(rows, "gold")  # an estimate of a KL may fall below 0
+        kl, height = np.maximum(column(rows, "kl"), 0.0), column(rows, kind)  # an estimate of a KL may fall below 0
         reach = max(reach, float(kl.max()))
-        _whiskers(ax, kl, rows, "gold", colour(method))
+        _whiskers(ax, kl, rows, kind, colour(method))
         many = len(rows) > 12
         marker = MARKERS.get(method, "o")
-        ax.plot(kl, gold, color=colour(method), marker=marker, markersize=2.5 if many else 4.5)
-        ax.plot(kl[-1], gold[-1], color=colour(method), marker=marker, markersize=7, label=_reach(method, rows))
+        ax.plot(kl, height, color=colour(method), marker=marker, markersize=2.5 if many else 4.5)
+        ax.plot(kl[-1], height[-1], color=colour(method), marker=marker, markersize=7, label=_reach(method, rows))
     ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
     ax.set_xlim(0, max(reach, 0.5) * 1.1)
     ax.xaxis.set_major_locator(FixedLocator(_sqrt_ticks(reach)))
@@ -77,7 +80,7 @@ def frontier(curves: Mapping[str, Any], ax: Axes | None = None) -> Figure:
     ax.margins(y=0.15)
     _legend(ax)
     ax.set_xlabel("KL from SFT in nats (square-root scale)")
-    ax.set_ylabel("gold utility")
+    ax.set_ylabel(REWARDS[kind])
     return figure
 
 

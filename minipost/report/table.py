@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from minipost.report import story
+from minipost.report import own, story
 from minipost.report.rows import finite
 from minipost.report.style import DARK
 from minipost.report.wording import duration, interval, label, number, ordered, percent, percent_interval
@@ -49,7 +49,27 @@ COLUMNS = (
     Column("end_rate", "Ends", "share of answers that the model ends by itself", percent),
     Column("mean_length", "Length", "mean tokens per answer", lambda x: number(x, 1)),
 )  # fmt: skip
-MAIN = ("gold_mean", "win_rate_vs_sft", "correct", "harmful_compliance", "kl_to_sft")
+OWN_COLUMNS = (
+    Column("heldout_loss", "Loss", "nats a token of held-out demonstrations", number, -1),
+    Column("perplexity", "Perplexity", "the exponential of the loss", lambda x: number(x, 1), -1),
+    Column(
+        "implicit_accuracy", "Pairs", "share of held-out pairs that log pi - log pi_SFT ranks as people did", percent,
+        +1, "implicit_accuracy_ci95", percent_interval,
+    ),
+    Column("proxy_mean", "Proxy", "mean score by the reward model, sampled at T = 1",
+           lambda x: number(x, sign=True), 0, "proxy_ci95"),
+    Column(
+        "proxy_win_rate_vs_sft", "Proxy wins", "share of prompts on which the reward model prefers it to SFT", percent,
+        0, "proxy_win_rate_ci95", percent_interval,
+    ),
+    *COLUMNS[-3:],
+)  # fmt: skip
+MAIN = ("gold_mean", "win_rate_vs_sft", "correct", "harmful_compliance", "kl_to_sft", "heldout_loss", "proxy_mean")
+
+
+def columns_of(models: Data) -> tuple[Column, ...]:
+    """The columns of a tour: in the simulated world, or on data whose truth nobody knows."""
+    return OWN_COLUMNS if own.proxy_only(models) else COLUMNS
 
 
 def best_in(models: Data, column: Column) -> list[str]:
@@ -73,15 +93,33 @@ def print_summary(summary: Data, console: Console) -> None:
     table = _fitting(models, console)
     table.caption = " · ".join(caption)
     console.print(table)
-    tellers = (story.answering, story.against_sft, story.harmless)
-    findings = [tell(models) for tell in tellers] + [story.judged(summary.get("reward_model") or {})]
-    for sentence in filter(None, [story.headline(models), *findings]):
+    for sentence in filter(None, [headline(summary), *findings(models), judged(summary)]):
         console.print(f"• {sentence}", highlight=False, markup=False)
+
+
+def headline(summary: Data) -> str:
+    """The whole run in one sentence."""
+    models = summary.get("models") or {}
+    return own.headline(models) if own.proxy_only(models) else story.headline(models)
+
+
+def findings(models: Data) -> list[str]:
+    """What the numbers of the models say, a sentence each."""
+    tellers = (story.answering, story.against_sft, story.harmless)
+    if own.proxy_only(models):
+        tellers = (own.against_sft, own.implied, own.changed)
+    return [sentence for tell in tellers if (sentence := tell(models))]
+
+
+def judged(summary: Data) -> str:
+    """What is to be thought of the reward model."""
+    tell = own.judged if own.proxy_only(summary.get("models") or {}) else story.judged
+    return tell(summary.get("reward_model") or {})
 
 
 def _fitting(models: Data, console: Console) -> Table:
     """The fullest table that the terminal has room for: all columns, the main ones, those without intervals."""
-    measured = [c for c in COLUMNS if any(finite(models[name].get(c.key)) is not None for name in models)]
+    measured = [c for c in columns_of(models) if any(finite(models[name].get(c.key)) is not None for name in models)]
     main = [column for column in measured if column.key in MAIN]
     for columns, spreads in ((measured, True), (main, True)):
         table = _rows(models, columns, spreads)

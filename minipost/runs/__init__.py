@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minipost.runs.files import RunError
-from minipost.runs.folder import Checkpoint, Run, read_metrics
+from minipost.runs.folder import Checkpoint, Run, read_metrics, read_setting
 from minipost.runs.model import check_shapes, load_model, save_model
 from minipost.runs.progress import Interrupt, Interrupted, Progress, interruptible, progress
 
@@ -19,5 +19,6 @@ __all__ = [
     "load_model",
     "progress",
     "read_metrics",
+    "read_setting",
     "save_model",
 ]

@@ -62,7 +62,8 @@ _NOT_IDENTITY = (
     "overwrite",
     "seed",
     "tensorboard",
-)  # fields about the folder, and the seed, which is kept on its own
+    "json",
+)  # fields about the folder and the terminal, and the seed, which is kept on its own
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,20 @@ def read_metrics(folder: Path | str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines if line.endswith("\n")]
     except ValueError as error:
         raise RunError(f"{path} is damaged ({error}); remove the broken line.") from None
+
+
+def read_setting(folder: Path | str, name: str, default: Any) -> Any:
+    """What the configuration of a run says of `name`, else that of its nearest ancestor that says anything."""
+    waiting = [Path(folder)]
+    while waiting:
+        here = waiting.pop(0)
+        if not (here / CONFIG).is_file():
+            continue
+        record = json.loads((here / CONFIG).read_text(encoding="utf-8"))
+        if name in record.get("config", {}):
+            return record["config"][name]
+        waiting += [here / parent["path"] for parent in record.get("parents", {}).values()]
+    return default
 
 
 def _record(out: Path, stage: str, config: Any, seed: int, parents: Mapping[str, Path | str]) -> dict[str, Any]:

@@ -21,11 +21,17 @@ from minipost.data import Prompt, Turns
 from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound
 from minipost.model import Array, readout
 from minipost.runs import Run, progress
-from minipost.stages.training import Model, StageError, read_off, require_positive
+from minipost.stages.training import Model, StageError, dropped, read_off, require_positive
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
 from minipost.world import Task, Utility, World
 from minipost.world.collect import answer
+
+HELP = """Answer N times, keep the best by the reward model.
+
+Examples:
+  minipost best-of-n --n 16
+  minipost best-of-n --policy runs/mine --reward runs/judge --data prompts.jsonl --out runs/best"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class BestOfNConfig:
     overwrite: bool = False  # replace an existing run
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     world_seed: int = 0  # which world
     world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     n: int = 16  # samples a prompt
@@ -84,7 +91,7 @@ def best_of_n(config: BestOfNConfig) -> list[Candidates] | list[Answered[Prompt]
     if policy.tokenizer != judge.tokenizer:
         raise StageError(f"{config.policy} and {config.reward} have different tokenizers: train one from the other.")
     room = policy.config.context - config.max_new_tokens
-    mine = data.prompts(config.data, policy.tokenizer, room) if config.data else None
+    mine = data.prompts(config.data, policy.tokenizer, room, dropped(config)) if config.data else None
     run = Run.create(
         config.out, "best_of_n", config, config.seed, {"policy": config.policy, "reward": config.reward},
         resume=config.resume, overwrite=config.overwrite,
@@ -170,5 +177,5 @@ def curve_of_proxy(found: Sequence[Answered[T]]) -> list[dict[str, Any]]:
 
 
 def command(argv: Sequence[str]) -> int:
-    best_of_n(parse(BestOfNConfig, argv, "minipost best-of-n", "Answer N times, keep the best by the reward model."))
+    best_of_n(parse(BestOfNConfig, argv, "minipost best-of-n", HELP))
     return 0

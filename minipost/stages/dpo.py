@@ -24,15 +24,29 @@ from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import dpo as losses
 from minipost.model import AdamW, Array, lora, readout, schedule, value_and_grad
-from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, known_answer, minibatch, read_off, require_positive, updates
-from minipost.text import prompt_tokens, response_tokens
-from minipost.text.batching import Example, Packed, pack, split_evenly
-from minipost.world.collect import Pair, read_pairs
+from minipost.stages.pairs import Sides, encode_pair, halves, pack_pairs
+from minipost.stages.training import (
+    Model,
+    StageError,
+    dropped,
+    known_answer,
+    minibatch,
+    read_off,
+    require_positive,
+    updates,
+)
+from minipost.text.batching import Packed
+from minipost.world.collect import read_pairs
 
-Sides = tuple[Example, Example]  # chosen, rejected
 Logps = tuple[Any, Any, Any, Any]  # policy chosen, policy rejected, reference chosen, reference rejected, each [pairs]
+
+HELP = """Tune a policy on preference pairs with DPO or a relative.
+
+Examples:
+  minipost dpo
+  minipost dpo --policy runs/mine --data pairs.jsonl --skip-bad --out runs/dpo-mine
+  minipost dpo --loss-type ipo --beta 0.05"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,7 @@ class DPOConfig:
     policy: Path = Path("runs/sft")  # the run folder of the SFT model: the start and the reference
     preferences: Path = Path("runs/reward/preferences.jsonl")  # JSONL with prompt, chosen, rejected
     data: tuple[Path, ...] = ()  # preference files of your own, in any format of `minipost data`, instead of those
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     out: Path = Path("runs/dpo")  # the run's folder
     seed: int = 0  # of the order of the pairs
     resume: bool = False  # go on with an interrupted run
@@ -75,9 +90,9 @@ def dpo(config: DPOConfig) -> Model:
     """Finetune the policy on pairs; returns the model and leaves the run folder `config.out`."""
     policy = Model.load(config.policy)
     if config.data:
-        pairs = data.comparisons(config.data, policy.tokenizer, policy.config.context)
+        pairs = data.comparisons(config.data, policy.tokenizer, policy.config.context, dropped(config))
     else:
-        pairs = encode(policy, read_pairs(config.preferences))
+        pairs = [encode_pair(policy.tokenizer, p) for p in read_pairs(config.preferences)]
     run = Run.create(
         config.out, "dpo", config, config.seed, {"policy": config.policy},
         resume=config.resume, overwrite=config.overwrite,
@@ -106,10 +121,9 @@ def train(run: Run, policy: Model, pairs: Sequence[Sides], config: DPOConfig) ->
 
     for update in updates(run, total, optimizer, config.seed, "pairs", save_every=config.save_every):
         chosen = minibatch(config.seed, update.step, len(pairs), config.batch_size)
-        parts = split_evenly([len(pairs[i][0]) + len(pairs[i][1]) for i in chosen], threads())
         shards = [
-            PairBatch(pack([side for i in rows for side in pairs[i]], config.row_length), reference[rows].reshape(-1))
-            for rows in (chosen[part.start : part.stop] for part in parts)
+            PairBatch(pack_pairs([pairs[i] for i in rows], config.row_length), reference[rows].reshape(-1))
+            for rows in (chosen[part.start : part.stop] for part in halves([pairs[i] for i in chosen]))
         ]
         metrics, grads = value_and_grad(loss, weights, shards)
         known_answer(update.step, "loss at pi = ref", metrics["loss"], loss_at_start(config), 1e-3)
@@ -151,16 +165,6 @@ def statistics(beta: float, chosen: Any, rejected: Any, ref_chosen: Array, ref_r
     return {name: float(np.mean(row)) * share for name, row in rows.items()}
 
 
-def encode(policy: Model, pairs: Sequence[Pair]) -> list[Sides]:
-    """Each side with its own copy of the prompt, so that neither is sliced by the other's lengths."""
-    t, out = policy.tokenizer, []
-    for pair in pairs:
-        prompt = prompt_tokens(t, pair.prompt)
-        chosen, rejected = (response_tokens(t, text) for text in (pair.chosen, pair.rejected))
-        out.append((Example(prompt, chosen), Example(prompt, rejected)))
-    return out
-
-
 def reference_logps(model: Model, pairs: Sequence[Sides], row_length: int) -> Array:
     """Log-probabilities of chosen and rejected under the reference, once and for all: [pairs, 2]."""
     sides = [side for pair in pairs for side in pair]
@@ -168,5 +172,5 @@ def reference_logps(model: Model, pairs: Sequence[Sides], row_length: int) -> Ar
 
 
 def command(argv: Sequence[str]) -> int:
-    dpo(parse(DPOConfig, argv, "minipost dpo", "Tune a policy on preference pairs with DPO or a relative."))
+    dpo(parse(DPOConfig, argv, "minipost dpo", HELP))
     return 0

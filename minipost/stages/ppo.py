@@ -20,27 +20,39 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from minipost import data
 from minipost.autograd import Tensor
 from minipost.config import parse
-from minipost.data import Turns
 from minipost.estimators import AdaptiveKL, FixedKL, KLControl, gae, penalize_missing_end, token_rewards, whiten
 from minipost.losses import aggregate, policy_loss, ratio_statistics, value_loss
-from minipost.model import AdamW, Array, ModelConfig, Sampled, Sampling, generate, readout, value_and_grad, with_head
-from minipost.model.parallel import map_shards, threads
+from minipost.model import AdamW, Array, ModelConfig, readout, with_head
+from minipost.model.parallel import threads
 from minipost.runs import Run
+from minipost.stages.rollouts import (
+    Answers,
+    Prompts,
+    Score,
+    answer_metrics,
+    asker,
+    improve,
+    policy_and_judge,
+    reward_scores,
+    sample_answers,
+    token_table,
+)
 from minipost.stages.training import Model, StageError, known_answer, require_positive, updates
-from minipost.text import prompt_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
-from minipost.world import Task, Utility, World
 
-Score = Callable[[Sequence[Example], Sequence[bool]], Array]  # (prompts with responses, ended) -> scores[S]
-Prompts = Callable[[np.random.Generator, int], list[list[int]]]  # (rng, how many) -> token ids
+HELP = """Tune a policy with PPO against a reward model.
+
+Examples:
+  minipost ppo
+  minipost ppo --policy runs/mine --reward runs/judge --data prompts.jsonl --beta 0.1 --out runs/ppo-mine"""
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,7 @@ class PPOConfig:
     overwrite: bool = False  # replace an existing run
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     world_seed: int = 0  # which world the prompts come from
     world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     iterations: int = 50  # rollouts, each followed by updates
@@ -93,18 +106,12 @@ class PPOConfig:
 
 
 @dataclass(frozen=True)
-class Rollout:
-    """What an iteration learns from: S responses, tables [S, R] of numbers for each token, and its packed examples."""
+class Rollout(Answers):
+    """What an iteration learns from: S answers, with three more tables [S, R] of numbers for each token."""
 
-    examples: list[Example]
-    ended: Array  # [S]
-    scores: Array  # [S] as the reward gave them
-    old_logps: Array
-    ref_logps: Array
     old_values: Array
     advantages: Array
     returns: Array
-    mask: Array
 
 
 @dataclass(frozen=True)
@@ -121,65 +128,22 @@ class Shard:
 
 def ppo(config: PPOConfig) -> Model:
     """Optimise the policy against the reward model; returns the model and leaves the run folder `config.out`."""
-    policy, judge = Model.load(config.policy), Model.load(config.reward, "score")
-    if policy.tokenizer != judge.tokenizer:
-        raise StageError(f"{config.policy} and {config.reward} have different tokenizers: train one from the other.")
-    room = policy.config.context - config.max_new_tokens
-    mine = data.prompts(config.data, policy.tokenizer, room) if config.data else None
+    policy, judge = policy_and_judge(config)
+    source = asker(config, policy)
     run = Run.create(
         config.out, "ppo", config, config.seed, {"policy": config.policy, "reward": config.reward},
         resume=config.resume, overwrite=config.overwrite,
     )  # fmt: skip
     if run.finished:
         return Model.load(config.out)
-    asker = Given(mine, policy) if mine else Asker(World(config.world_seed, config.world_share), policy)
 
     def score(examples: Sequence[Example], ended: Sequence[bool]) -> Array:
-        asker.judge(examples)
+        source.judge(examples)
         return reward_scores(judge, examples, config.row_length)
 
-    weights = train(run, policy, judge, asker.prompts, score, config, lambda i, w: asker.metrics())
+    weights = train(run, policy, judge, source.prompts, score, config, lambda i, w: source.metrics())
     run.finish(weights, policy.config.to_dict(), policy.tokenizer, description="An assistant tuned by PPO.")
     return Model(weights, policy.config, policy.tokenizer)
-
-
-class Asker:
-    """Draws training prompts from the world, and watches what the world's true utility thinks of the answers.
-
-    The gold reward is logged, never learned from: it shows whether the policy gets better or only pleases its judge.
-    """
-
-    def __init__(self, world: World, policy: Model) -> None:
-        self.world, self.utility, self.tokenizer = world, Utility(world), policy.tokenizer
-        self.tasks: list[Task] = []
-        self.gold = math.nan
-
-    def prompts(self, rng: np.random.Generator, count: int) -> list[list[int]]:
-        self.tasks = self.world.tasks("train", count, rng)
-        return [prompt_tokens(self.tokenizer, t.prompt) for t in self.tasks]
-
-    def judge(self, examples: Sequence[Example]) -> None:
-        texts = [self.tokenizer.decode(e.response, skip_special=True) for e in examples]
-        self.gold = float(np.mean([self.utility(t, text) for t, text in zip(self.tasks, texts, strict=True)]))
-
-    def metrics(self) -> dict[str, float]:
-        return {"gold": self.gold}
-
-
-class Given:
-    """Draws from a user's prompts, none twice within a rollout unless there are too few. Nothing gold is known."""
-
-    def __init__(self, prompts: Sequence[Turns], policy: Model) -> None:
-        self.ids = [prompt_tokens(policy.tokenizer, turns) for turns in prompts]
-
-    def prompts(self, rng: np.random.Generator, count: int) -> list[list[int]]:
-        return [self.ids[i] for i in rng.choice(len(self.ids), count, replace=count > len(self.ids))]
-
-    def judge(self, examples: Sequence[Example]) -> None:
-        """No true utility is known."""
-
-    def metrics(self) -> dict[str, float]:
-        return {}
 
 
 def train(
@@ -197,7 +161,10 @@ def train(
         lr = config.learning_rate * min(1.0, (update.step + 1) / 5)
         metrics = rollout_metrics(roll, control.beta)
         known_answer(update.step, "KL to the reference", metrics["objective/kl"], 0.0, 1e-2)
-        metrics |= improve(weights, optimizer, roll, update.step, update.rng, lr, policy.config, config)
+        metrics |= improve(
+            weights, optimizer, len(roll.examples), partial(cut, roll, row_length=config.row_length),
+            partial(losses, model=policy.config, config=config), update.step, update.rng, lr, config,
+        )  # fmt: skip
         if each_iteration is not None:
             metrics |= each_iteration(update.step + 1, actor)
         control.update(metrics["objective/kl"], config.rollout)
@@ -225,74 +192,25 @@ def rollout(
     rng: np.random.Generator, config: PPOConfig,
 ) -> Rollout:  # fmt: skip
     """Sample, score, and turn scores into advantages."""
-    asked = prompts(rng, config.rollout)
-    end_id = reference.tokenizer.end_id
-    sampled: list[Sampled] = generate(
-        readout.part(weights, "policy."), reference.config, asked, rng,
-        end_id=end_id, max_new_tokens=config.max_new_tokens, sampling=Sampling(config.temperature),
-    )  # fmt: skip
-    examples = [Example(p, s.tokens) for p, s in zip(asked, sampled, strict=True)]
-    ended = np.array([s.ended for s in sampled])
-    scores = np.asarray(score(examples, ended.tolist()))
-
-    parts = split_evenly([len(e) for e in examples], threads())
-    packed = [pack([examples[i] for i in part], config.row_length) for part in parts]
-    tables = map_shards(lambda b: tables_of(weights, reference, b, config), packed)
-    R = max(t[0].shape[1] for t in tables)
-    ref_logps, values = (
-        np.concatenate([np.pad(t[k], ((0, 0), (0, R - t[k].shape[1]))) for t in tables]) for k in range(2)
+    answers = sample_answers(
+        readout.part(weights, "policy."), reference, prompts(rng, config.rollout), score, rng, config
     )
-    lengths = np.array([len(s.tokens) for s in sampled])
-    mask = np.arange(R) < lengths[:, None]
-    old_logps = np.zeros((len(sampled), R), ref_logps.dtype)
-    old_logps[mask] = np.concatenate([s.logps for s in sampled])
-
-    paid = penalize_missing_end(scores, ended, config.missing_end_penalty, "subtract")
-    rewards = token_rewards(paid, old_logps, ref_logps, mask, beta)
-    advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
-    if config.whiten_advantages:
-        advantages = whiten(advantages, mask)
-    return Rollout(examples, ended, scores, old_logps, ref_logps, values, advantages, returns, mask)
-
-
-def tables_of(weights: Mapping[str, Array], reference: Model, batch: Packed, config: PPOConfig) -> tuple[Array, Array]:
-    """(reference log-probabilities, values) of a packed batch, each [S, R]."""
-    ref_logps, _ = readout.response_logps(reference.weights, reference.config, batch, config.temperature)
     trunk = "policy." if config.value_network == "shared" else "value."
     critic = readout.part(weights, trunk)
-    return ref_logps, readout.values(readout.response_states(critic, reference.config, batch), critic, batch)
 
+    def expected(batch: Packed) -> Array:
+        return np.asarray(readout.values(readout.response_states(critic, reference.config, batch), critic, batch))
 
-def reward_scores(judge: Model, examples: Sequence[Example], row_length: int) -> Array:
-    """The reward model's scores, [S]."""
-    parts = split_evenly([len(e) for e in examples], threads())
-    packed = [pack([examples[i] for i in part], row_length) for part in parts]
-    return np.concatenate(map_shards(lambda b: readout.scores(judge.weights, judge.config, b), packed))
+    values = token_table(expected, answers.examples, config.row_length)
+    paid = penalize_missing_end(answers.scores, answers.ended, config.missing_end_penalty, "subtract")
+    rewards = token_rewards(paid, answers.old_logps, answers.ref_logps, answers.mask, beta)
+    advantages, returns = gae(rewards, values, answers.mask, config.gamma, config.lam)
+    if config.whiten_advantages:
+        advantages = whiten(advantages, answers.mask)
+    return Rollout(**vars(answers), old_values=values, advantages=advantages, returns=returns)
 
 
 # ----------------------------------------------------------------------------------------------------------- step 4
-def improve(
-    weights: dict[str, Array], optimizer: AdamW, roll: Rollout, iteration: int, rng: np.random.Generator, lr: float,
-    model: ModelConfig, config: PPOConfig,
-) -> dict[str, float]:  # fmt: skip
-    """Epochs of minibatches over one rollout; returns the means of their metrics."""
-    history: list[dict[str, float]] = []
-    for _ in range(config.epochs):
-        for chosen in np.array_split(rng.permutation(len(roll.examples)), config.minibatches):
-            shards = cut(roll, chosen, config.row_length)
-            metrics, grads = value_and_grad(lambda t, s: losses(t, s, model, config), weights, shards)
-            if not history:  # nothing has moved yet: law P43
-                known_answer(iteration, "ratio", metrics["policy/ratio"], 1.0, 1e-3)
-                known_answer(iteration, "approximate KL", metrics["policy/approxkl_avg"], 0.0, 1e-4)
-                known_answer(iteration, "clip fraction", metrics["policy/clipfrac_avg"], 0.0, 1e-6)
-            metrics["grad_norm"] = optimizer.step(grads, lr)
-            history.append(metrics)
-        if config.target_kl and history[-1]["policy/approxkl_avg"] > config.target_kl:
-            break
-    means = {name: float(np.mean([m[name] for m in history])) for name in history[0]}
-    return means | {"val/ratio": history[0]["policy/ratio"], "updates": len(history), "lr": lr}
-
-
 def cut(roll: Rollout, chosen: Array, row_length: int) -> list[Shard]:
     """A minibatch as one shard a thread."""
     total, shards = roll.mask[chosen].sum(), []
@@ -338,25 +256,13 @@ def losses(
 
 
 def rollout_metrics(roll: Rollout, beta: float) -> dict[str, float]:
-    """What the samples say, under the names that people know."""
-    log_ratio = np.where(roll.mask, roll.old_logps - roll.ref_logps, 0).sum(axis=1)  # [S]
-    lengths = roll.mask.sum(axis=1)
+    """What the samples say, and how much of the returns' variance the values had foreseen."""
     values, returns = roll.old_values[roll.mask], roll.returns[roll.mask]
     spread = float(np.var(returns))
-    return {
-        "objective/kl": float(log_ratio.mean()),
-        "objective/entropy": float(-np.where(roll.mask, roll.old_logps, 0).sum(axis=1).mean()),
-        "objective/scores": float(roll.scores.mean()),
-        "objective/non_score_reward": float(-beta * log_ratio.mean()),
-        "objective/rlhf_reward": float((roll.scores - beta * log_ratio).mean()),
-        "val/explained_variance": 1 - float(np.var(returns - values)) / spread if spread > 0 else math.nan,
-        "val/num_eos_tokens": float(roll.ended.sum()),
-        "response/length": float(lengths.mean()),
-        "beta": beta,
-        "episode": float(len(roll.examples)),
-    }
+    foreseen = 1 - float(np.var(returns - values)) / spread if spread > 0 else math.nan
+    return answer_metrics(roll, beta) | {"val/explained_variance": foreseen}
 
 
 def command(argv: Sequence[str]) -> int:
-    ppo(parse(PPOConfig, argv, "minipost ppo", "Tune a policy with PPO against a reward model."))
+    ppo(parse(PPOConfig, argv, "minipost ppo", HELP))
     return 0

@@ -37,12 +37,19 @@ from minipost.model import (
 )
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, known_answer, require_positive, updates
+from minipost.stages.training import Model, StageError, dropped, known_answer, require_positive, updates
 from minipost.text import Tokenizer, indented
 from minipost.text.batching import Packed, stream
 from minipost.world import World
 
 TOKENIZER_TEXT = 4_000_000  # characters of a user's files that train the tokenizer
+
+HELP = """Pretrain a base model, on the simulated web or on texts of your own.
+
+Examples:
+  minipost pretrain
+  minipost pretrain --data book.txt pages.jsonl --epochs 4 --out runs/base
+  minipost pretrain --resume"""
 
 
 @dataclass(frozen=True)
@@ -53,10 +60,12 @@ class PretrainConfig:
     overwrite: bool = False  # replace an existing run
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own (.txt, or JSONL with text), read instead of the web
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     world_seed: int = 0  # which world
     world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     quality: float = 0.75  # of the web: 0 is noise, 1 is mostly good dialogue
-    tokens: int = 3_000_000  # training tokens, each seen once
+    tokens: int = 3_000_000  # training tokens
+    epochs: int = 1  # passes over them
     nursery: float = 0.2  # share of the tokens that come first, half of it rhymes: see `ordered_rows`
     vocab_size: int = 2048  # tokens of the byte-level BPE
     dim: int = 128  # channels
@@ -74,7 +83,7 @@ class PretrainConfig:
     save_every: int = 100  # updates between checkpoints
 
     def __post_init__(self) -> None:
-        require_positive(self, "batch_size", "row_length", "save_every")
+        require_positive(self, "epochs", "batch_size", "row_length", "save_every")
         if not 0 <= self.nursery <= 0.5:
             raise StageError(f"nursery is {self.nursery}: choose a share of the tokens from 0 to 0.5.")
         self.require_enough(self.tokens, "raise --tokens or lower --batch-size")
@@ -140,6 +149,7 @@ def next_token_loss(weights: Weights, c: ModelConfig, batch: Packed, share: floa
 
 def ordered_rows(tokens: int, config: PretrainConfig) -> tuple[Array, Array]:
     """(rows held out, rows to train on) of the stream: the nursery's in random order, then all others in random order.
+    Each further epoch has another order of them all.
 
     Whatever restates its prompt (a summary, a translation, "The capital of Italy is ...") needs attention heads that
     find the last place where the present word stood and copy what came after it: induction heads (Olsson et al. 2022).
@@ -150,7 +160,8 @@ def ordered_rows(tokens: int, config: PretrainConfig) -> tuple[Array, Array]:
     count = (tokens - 1) // config.row_length
     first = 0 if config.data else int(config.nursery * count)  # a user's own text has no nursery
     later = first + rng.permutation(count - first)
-    return later[: config.batch_size], np.concatenate([rng.permutation(first), later[config.batch_size :]])
+    held_out, once = later[: config.batch_size], np.concatenate([rng.permutation(first), later[config.batch_size :]])
+    return held_out, np.concatenate([once, *(rng.permutation(once) for _ in range(config.epochs - 1))])
 
 
 def read_the_web(config: PretrainConfig) -> tuple[Tokenizer, Array]:
@@ -169,13 +180,13 @@ def read_the_web(config: PretrainConfig) -> tuple[Tokenizer, Array]:
 def read_files(config: PretrainConfig) -> tuple[Tokenizer, Array]:
     """The same from files: the tokenizer from their first millions of characters, then `tokens` tokens, or all."""
     first: list[str] = []
-    pieces, size = data.texts(config.data), 0
+    pieces, size = data.texts(config.data, dropped(config)), 0
     while size < TOKENIZER_TEXT and (piece := next(pieces, None)) is not None:
         first.append(indented(piece.text))
         size += len(piece.text)
     tokenizer = Tokenizer.train(first, config.vocab_size)
     ids = array("q")
-    for piece in data.texts(config.data):
+    for piece in data.texts(config.data, dropped(config)):
         ids.extend([tokenizer.document_id] if piece.opens else [])
         ids.extend(text_tokens(piece, tokenizer))
         if len(ids) >= config.tokens:
@@ -193,5 +204,5 @@ def cut(ids: Array, rows: Array, config: PretrainConfig, tokenizer: Tokenizer) -
 
 
 def command(argv: Sequence[str]) -> int:
-    pretrain(parse(PretrainConfig, argv, "minipost pretrain", "Pretrain a base model on the simulated web."))
+    pretrain(parse(PretrainConfig, argv, "minipost pretrain", HELP))
     return 0

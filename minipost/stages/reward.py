@@ -19,16 +19,28 @@ from minipost import data
 from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import bradley_terry, pair_accuracy
-from minipost.model import AdamW, Array, readout, schedule, value_and_grad, with_head
-from minipost.model.parallel import threads
+from minipost.model import AdamW, Array, lora, readout, schedule, value_and_grad, with_head
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, known_answer, minibatch, read_off, require_positive, updates
-from minipost.text import Tokenizer, prompt_tokens, response_tokens
-from minipost.text.batching import Example, Packed, pack, split_evenly
+from minipost.stages.pairs import Sides, encode_pair, halves, pack_pairs
+from minipost.stages.training import (
+    Model,
+    StageError,
+    dropped,
+    known_answer,
+    minibatch,
+    read_off,
+    require_positive,
+    updates,
+)
+from minipost.text.batching import Example, Packed
 from minipost.world import Labeler, Utility, World
 from minipost.world.collect import Pair, answer, compare, read_pairs, write_pairs
 
-Sides = tuple[Example, Example]  # chosen, rejected
+HELP = """Train a reward model on comparisons of the policy's answers, or on your own.
+
+Examples:
+  minipost reward
+  minipost reward --policy runs/mine --data pairs.jsonl --skip-bad --out runs/judge"""
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,7 @@ class RewardConfig:
     policy: Path = Path("runs/sft")  # the run folder of the SFT model: its answers are compared, its weights the start
     preferences: Path | None = None  # JSONL with prompt, chosen, rejected; made in the world if not given
     data: tuple[Path, ...] = ()  # preference files of your own, in any format of `minipost data`
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     out: Path = Path("runs/reward")  # the run's folder
     seed: int = 0  # of the answers, the labels and their order
     resume: bool = False  # go on with an interrupted run
@@ -49,6 +62,7 @@ class RewardConfig:
     batch_size: int = 32  # pairs an update
     row_length: int = 128  # tokens a packed row
     learning_rate: float = 7e-4  # at its peak
+    lora_rank: int = 0  # train thin adapters of this rank, and the head; 0 trains all weights
     weight_decay: float = 0.01  # of matrices
     center: float = 0.01  # lambda, which keeps the mean score near 0
     save_every: int = 100  # updates between checkpoints
@@ -63,7 +77,9 @@ def reward(config: RewardConfig) -> Model:
     """Train a reward model; returns it and leaves the run folder `config.out`, with its pairs in preferences.jsonl."""
     policy = Model.load(config.policy)
     given = read_pairs(config.preferences) if config.preferences else None
-    sides = data.comparisons(config.data, policy.tokenizer, policy.config.context) if config.data else None
+    sides = None
+    if config.data:
+        sides = data.comparisons(config.data, policy.tokenizer, policy.config.context, dropped(config))
     run = Run.create(
         config.out, "reward", config, config.seed, {"policy": config.policy},
         resume=config.resume, overwrite=config.overwrite,
@@ -95,12 +111,16 @@ def train(run: Run, start: Model, sides: Sequence[Sides], config: RewardConfig) 
     """The loop, for any tokenised pairs."""
     if len(sides) < config.batch_size:
         raise StageError(f"{len(sides)} pairs are fewer than one batch of {config.batch_size}: lower --batch-size.")
-    weights = with_head(start.weights, start.config, "score")
+    frozen, weights = lora.trainable(
+        with_head(start.weights, start.config, "score"), config.lora_rank, np.random.default_rng([config.seed, 13])
+    )
+    if frozen:
+        weights["score"] = frozen.pop("score")
     optimizer = AdamW(weights, weight_decay=config.weight_decay)
     total = config.epochs * (len(sides) // config.batch_size)
 
     def loss(tensors: dict[str, Tensor], shard: Packed) -> tuple[Tensor, dict[str, float]]:
-        scores = readout.scores(tensors, start.config, shard)  # chosen and rejected take turns
+        scores = readout.scores({**frozen, **tensors}, start.config, shard)  # chosen and rejected take turns
         chosen, rejected = scores[0::2], scores[1::2]
         share = len(chosen.data) / config.batch_size
         metrics = {
@@ -119,24 +139,7 @@ def train(run: Run, start: Model, sides: Sequence[Sides], config: RewardConfig) 
         lr = schedule(update.step, total, config.learning_rate)
         metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr}
         update.log(metrics, len(batch), "loss", "accuracy")
-    return weights
-
-
-def encode_pair(tokenizer: Tokenizer, pair: Pair) -> Sides:
-    """(chosen, rejected), each with its own prompt tokens: nothing is sliced by the other side's lengths."""
-    prompt = prompt_tokens(tokenizer, pair.prompt)
-    chosen, rejected = (response_tokens(tokenizer, text) for text in (pair.chosen, pair.rejected))
-    return Example(prompt, chosen), Example(prompt, rejected)
-
-
-def pack_pairs(pairs: Sequence[Sides], row_length: int) -> Packed:
-    """chosen 0, rejected 0, chosen 1, rejected 1, ..."""
-    return pack([side for pair in pairs for side in pair], row_length)
-
-
-def halves(batch: Sequence[Sides]) -> list[range]:
-    """Shards of about equal size that never part a pair."""
-    return split_evenly([len(a) + len(b) for a, b in batch], threads())
+    return lora.merge({**frozen, **weights})
 
 
 def score(model: Model, examples: Sequence[Example], row_length: int = 128) -> Array:
@@ -145,5 +148,5 @@ def score(model: Model, examples: Sequence[Example], row_length: int = 128) -> A
 
 
 def command(argv: Sequence[str]) -> int:
-    reward(parse(RewardConfig, argv, "minipost reward", "Train a reward model on comparisons of the policy's answers."))
+    reward(parse(RewardConfig, argv, "minipost reward", HELP))
     return 0

@@ -22,13 +22,20 @@ from minipost.losses import cross_entropy
 from minipost.model import AdamW, Array, ModelConfig, logits, lora, output_weight, readout, schedule, value_and_grad
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, known_answer, minibatch, require_positive, updates
+from minipost.stages.training import Model, dropped, known_answer, minibatch, require_positive, updates
 from minipost.text import indented, prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Demonstrator, World
 from minipost.world.collect import Demonstration, demonstrate
 
 REPLAY_QUALITY = 1.0  # of the pages that are mixed in
+
+HELP = """Finetune a base model on demonstrations, the world's or your own.
+
+Examples:
+  minipost sft
+  minipost sft --base runs/base --data demonstrations.jsonl --skip-bad --out runs/mine
+  minipost sft --base runs/smollm2 --data demonstrations.jsonl --lora-rank 16 --learning-rate 5e-4 --out runs/smol"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class SFTConfig:
     overwrite: bool = False  # replace an existing run
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own: prompt-completion, Alpaca, ShareGPT, messages; no replay then
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     world_seed: int = 0  # which world
     world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     demonstrations: int = 10_000  # how many are written
@@ -61,7 +69,9 @@ class SFTConfig:
 def sft(config: SFTConfig) -> Model:
     """Finetune the base model on demonstrations; returns the model and leaves the run folder `config.out`."""
     base = Model.load(config.base)
-    mine = data.demonstrations(config.data, base.tokenizer, base.config.context) if config.data else None
+    mine = None
+    if config.data:
+        mine = data.demonstrations(config.data, base.tokenizer, base.config.context, dropped(config))
     run = Run.create(
         config.out, "sft", config, config.seed, {"base": config.base}, resume=config.resume, overwrite=config.overwrite
     )
@@ -135,5 +145,5 @@ def plain_loss(weights: dict[str, Array], config: ModelConfig, batch: Sequence[E
 
 
 def command(argv: Sequence[str]) -> int:
-    sft(parse(SFTConfig, argv, "minipost sft", "Finetune a base model on demonstrations."))
+    sft(parse(SFTConfig, argv, "minipost sft", HELP))
     return 0

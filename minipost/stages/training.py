@@ -28,6 +28,14 @@ def require_positive(config: Any, *names: str) -> None:
             raise StageError(f"{name} must be at least 1, got {getattr(config, name)}.")
 
 
+def dropped(config: Any) -> Path | None:
+    """Where a stage with --skip-bad writes the rows that it leaves out: beside its run folder, which is not there yet.
+
+    None without --skip-bad: then one bad row refuses the file.
+    """
+    return config.out.with_name(f"{config.out.name}-dropped.jsonl") if config.skip_bad else None
+
+
 @dataclass(frozen=True)
 class Model:
     """Weights, what they mean, and the tokenizer that they were trained with."""

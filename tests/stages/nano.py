@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from minipost.stages import best_of_n, dpo, ppo, pretrain, reward, sft
+from minipost.stages import best_of_n, dpo, grpo, ppo, pretrain, reward, sft
 
 STAGES: dict[str, Callable[[Any], Any]] = {
     "pretrain": pretrain.pretrain,
@@ -15,6 +15,7 @@ STAGES: dict[str, Callable[[Any], Any]] = {
     "reward": reward.reward,
     "dpo": dpo.dpo,
     "ppo": ppo.ppo,
+    "grpo": grpo.grpo,
     "best_of_n": best_of_n.best_of_n,
 }
 
@@ -37,6 +38,10 @@ def configs(runs: Path) -> dict[str, Any]:
         ),
         "ppo": ppo.PPOConfig(
             policy=model, reward=judge, out=runs / "ppo", iterations=5, rollout=8, epochs=2, max_new_tokens=16,
+            save_every=2,
+        ),
+        "grpo": grpo.GRPOConfig(
+            policy=model, reward=judge, out=runs / "grpo", iterations=5, prompts=4, group=2, max_new_tokens=16,
             save_every=2,
         ),
         "best_of_n": best_of_n.BestOfNConfig(

@@ -20,7 +20,7 @@ from minipost.autograd import Tensor
 from minipost.losses import exact_kl
 from minipost.model import ModelConfig, generate, init_weights, logits, value_and_grad
 from minipost.runs import Run
-from minipost.stages import best_of_n, dpo, ppo
+from minipost.stages import best_of_n, dpo, grpo, ppo
 from minipost.stages.training import Model
 from minipost.text.batching import Example
 from minipost.world.micro import (
@@ -111,6 +111,19 @@ def test_P69_ppo_finds_the_best_policy(tmp_path: Path, change: dict[str, Any], w
     gap = log_partition(ref, WORLD.rewards, config.beta) * config.beta - J
     assert (gap > -1e-4).all()  # nothing is better than the best
     np.testing.assert_allclose(gap.mean(), config.beta * far(reached, best), atol=1e-4)
+
+
+def test_P69_rloo_finds_the_same_policy_without_a_value_network(tmp_path: Path) -> None:
+    config = grpo.GRPOConfig(
+        method="rloo", iterations=60, prompts=64, group=4, learning_rate=1e-3, max_new_tokens=3, beta=0.5,
+        missing_end_penalty=0.0, row_length=64,
+    )  # fmt: skip
+    start = policy()
+    ref = exact_logps(start.weights).astype(np.float64)
+    best = optimal_policy(ref, WORLD.rewards, config.beta)
+    weights = grpo.train(Run.create(tmp_path / "rloo", "grpo", config, 0), start, prompts, score, config)
+    reached = exact_logps(weights).astype(np.float64)
+    assert far(ref, best) > 1 and far(reached, best) < 0.1
 
 
 def test_P53_P85_the_gradient_of_a_rollout_is_the_gradient_of_the_objective() -> None:

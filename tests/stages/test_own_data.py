@@ -13,11 +13,12 @@ from nano import contents, rows
 
 from minipost import cli
 from minipost.data import DataError
+from minipost.model import lora
 from minipost.runs import RunError, load_model
 from minipost.stages.best_of_n import BestOfNConfig, best_of_n
 from minipost.stages.dpo import DPOConfig, dpo
 from minipost.stages.ppo import PPOConfig, ppo
-from minipost.stages.pretrain import PretrainConfig, pretrain
+from minipost.stages.pretrain import PretrainConfig, ordered_rows, pretrain
 from minipost.stages.reward import RewardConfig, reward
 from minipost.stages.sft import SFTConfig, sft
 from minipost.stages.training import StageError
@@ -70,6 +71,25 @@ def test_the_reward_model_and_dpo_start_at_ln_2(own: Path) -> None:
     assert not (own / "reward/preferences.jsonl").exists()  # the pairs are the user's
 
 
+def test_further_epochs_read_the_same_rows_in_another_order() -> None:
+    once, more = (PretrainConfig(data=(Path("book.txt"),), epochs=n) for n in (1, 3))
+    (held_out, first), (same, rows_) = ordered_rows(10_000, once), ordered_rows(10_000, more)
+    assert np.array_equal(held_out, same)
+    passes = rows_.reshape(3, -1)
+    assert np.array_equal(passes[0], first) and not np.array_equal(passes[1], first)
+    assert all(set(part) == set(first) and not set(part) & set(held_out) for part in passes)
+
+
+def test_a_reward_model_through_adapters_keeps_what_it_started_from(own: Path, tmp_path: Path) -> None:
+    """Only the adapted matrices and the head differ from the SFT model; the loss starts at ln 2 all the same."""
+    config = RewardConfig(own / "sft", out=tmp_path / "r", data=(own / "pairs.jsonl",), batch_size=8, lora_rank=2)
+    judge, start = reward(config), load_model(own / "sft")[0]
+    changed = {name for name, w in start.items() if not np.array_equal(judge.weights[name], w)}
+    assert changed and all(name.endswith(lora.PARTS) for name in changed)
+    assert judge.weights.keys() - start.keys() == {"score"} and np.any(judge.weights["score"])
+    assert rows(tmp_path / "r")[0]["loss"] == pytest.approx(np.log(2), abs=1e-4)
+
+
 def test_the_data_are_part_of_a_run_and_its_result(own: Path, tmp_path: Path) -> None:
     again = SFTConfig(own / "base", tmp_path / "sft", data=(own / "demonstrations.jsonl",), batch_size=8)
     sft(again)
@@ -114,6 +134,27 @@ def test_wrong_data_are_refused_before_a_run_is_made(own: Path, tmp_path: Path) 
         pretrain(PretrainConfig(out=tmp_path / "run", data=(tmp_path / "short.txt",)))
     with pytest.raises(StageError, match="pass only one of them"):
         RewardConfig(preferences=bad, data=(bad,))
+
+
+def test_bad_rows_are_left_out_if_asked_and_written_down(own: Path, tmp_path: Path) -> None:
+    """What is learnt from the good rows is what a file of good rows alone would teach, bit for bit."""
+    good = [{"instruction": q, "input": "", "output": a} for q, a, _ in questions()]
+    written(tmp_path / "mixed.jsonl", [{"instruction": "", "input": "", "output": "x"}, *good, {"output": "y"}])
+    sft(SFTConfig(own / "base", tmp_path / "sft", data=(tmp_path / "mixed.jsonl",), skip_bad=True, batch_size=8))
+    assert contents(tmp_path / "sft")["model.safetensors"] == contents(own / "sft")["model.safetensors"]
+    report = [json.loads(line) for line in (tmp_path / "sft-dropped.jsonl").read_text().splitlines()]
+    assert [row["line"] for row in report] == [1, 42]
+    assert all(row["what"] and row["fix"] and "row" in row for row in report)
+
+    bad = {"prompt": "p", "chosen": "c", "rejected": "c"}
+    pairs = [{"prompt": q, "chosen": a, "rejected": b} for q, a, b in questions()]
+    for stage, config, name in ((reward, RewardConfig, "reward"), (dpo, DPOConfig, "dpo")):
+        mixed = written(tmp_path / "pairs.jsonl", [*pairs, bad])
+        stage(config(own / "sft", out=tmp_path / name, data=(mixed,), skip_bad=True, batch_size=8))  # type: ignore[operator]
+        assert len((tmp_path / f"{name}-dropped.jsonl").read_text().splitlines()) == 1
+        written(mixed, [bad])
+        with pytest.raises(DataError, match=r"1 of 1 rows are bad(.|\n)*No row is left"):
+            stage(config(own / "sft", out=tmp_path / name, data=(mixed,), skip_bad=True, overwrite=True))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

@@ -20,17 +20,19 @@ from minipost.laws import whole_model
 from minipost.model import AdamW, Sampling, readout
 from minipost.runs import Run
 from minipost.runs.progress import Interrupted
-from minipost.stages import best_of_n, dpo, ppo, reward, sft, training
+from minipost.stages import best_of_n, dpo, grpo, ppo, reward, rollouts, sft, training
+from minipost.stages.pairs import encode_pair
 from minipost.stages.training import Model, StageError, known_answer
 from minipost.text.batching import Packed, pack
 from minipost.world import Utility, World
 from minipost.world.collect import read_pairs
 
-TRAINED = ["pretrain", "sft", "reward", "dpo", "ppo"]
+TRAINED = ["pretrain", "sft", "reward", "dpo", "ppo", "grpo"]
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in TRAINED},
     "sft with LoRA": ("sft", {"lora_rank": 2}),
     "dpo with LoRA": ("dpo", {"lora_rank": 2}),
+    "rloo": ("grpo", {"method": "rloo", "weighting": "token"}),
     "ppo with one trunk and adaptive KL": (
         "ppo",
         {"value_network": "shared", "kl_control": "adaptive", "kl_target": 0.01, "kl_horizon": 20, "minibatches": 1},
@@ -48,7 +50,9 @@ def test_the_known_answers_stand_in_the_diaries(runs: Path) -> None:
     assert first["dpo"]["rewards/margins"] == pytest.approx(0, abs=1e-5)
     assert first["ppo"]["objective/kl"] == pytest.approx(0, abs=1e-4)
     whole_model.nothing_moved_yet({"val/ratio": first["ppo"]["val/ratio"]})  # the first minibatch; others are means
-    assert math.isfinite(first["ppo"]["gold"])
+    whole_model.nothing_moved_yet({"val/ratio": first["grpo"]["val/ratio"]})
+    assert first["grpo"]["objective/kl"] == pytest.approx(0, abs=1e-4)
+    assert math.isfinite(first["ppo"]["gold"]) and math.isfinite(first["grpo"]["gold"])
     assert rows(runs / "pretrain")[-1]["eval_loss"] < math.log(400)
 
 
@@ -75,7 +79,7 @@ def test_labels_that_are_not_shifted_are_caught_at_step_0(
 def test_another_temperature_in_training_is_caught_at_step_0(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ppo, "Sampling", lambda temperature: Sampling(temperature / 2))
+    monkeypatch.setattr(rollouts, "Sampling", lambda temperature: Sampling(temperature / 2))
     with pytest.raises(StageError, match="at step 0"):
         ppo.ppo(replace(configs(runs)["ppo"], out=tmp_path / "ppo"))
 
@@ -172,7 +176,7 @@ def test_overwrite_makes_the_same_run_again(runs: Path, tmp_path: Path) -> None:
     assert (tmp_path / "sft" / "model.safetensors").read_bytes() == (runs / "sft" / "model.safetensors").read_bytes()
 
 
-PARENTS = {"sft": "base", "reward": "policy", "dpo": "policy", "ppo": "reward", "best_of_n": "policy"}
+PARENTS = {"sft": "base", "reward": "policy", "dpo": "policy", "ppo": "reward", "grpo": "policy", "best_of_n": "policy"}
 
 
 @pytest.mark.parametrize("name", PARENTS)
@@ -207,6 +211,8 @@ def test_a_parent_that_cannot_be_used(
         ("dpo", {"preferences": Path("nowhere.jsonl")}, "cannot read the preference pairs"),
         ("ppo", {"minibatches": 3}, "multiple of minibatches"),
         ("ppo", {"kl_control": "adaptive", "kl_horizon": 2.0}, "kl_horizon"),
+        ("grpo", {"group": 1}, "no others to compare with"),
+        ("grpo", {"minibatches": 3}, "multiple of minibatches"),
         ("best_of_n", {"n": 0}, "n must be at least 1"),
     ],
 )
@@ -250,7 +256,7 @@ def test_every_relative_of_dpo_learns(
 def test_P70_a_precomputed_reference_is_the_live_one_and_never_changes(runs: Path, tmp_path: Path) -> None:
     config = replace(configs(runs)["dpo"], out=tmp_path / "dpo")
     policy = Model.load(config.policy)
-    pairs = dpo.encode(policy, read_pairs(config.preferences))
+    pairs = [encode_pair(policy.tokenizer, p) for p in read_pairs(config.preferences)]
     table = dpo.reference_logps(policy, pairs, config.row_length)
     for (chosen, rejected), row in zip(pairs[:6], table, strict=False):
         alone = [readout.sequence_logps(policy.weights, policy.config, pack([e], 1))[0] for e in (chosen, rejected)]
@@ -265,10 +271,10 @@ def test_ppo_changes_the_policy_but_neither_reference_nor_judge(runs: Path, tmp_
     policy, judge = Model.load(config.policy), Model.load(config.reward, "score")
     before = {**policy.weights, **{f"judge.{n}": w for n, w in judge.weights.items()}}
     before = {name: w.copy() for name, w in before.items()}
-    asker = ppo.Asker(World(0), policy)
+    asker = rollouts.Asker(World(0), policy)
 
     def score(examples: Any, ended: Any) -> Any:
-        return ppo.reward_scores(judge, examples, config.row_length)
+        return rollouts.reward_scores(judge, examples, config.row_length)
 
     tuned = ppo.train(Run.create(config.out, "ppo", config, 0), policy, judge, asker.prompts, score, config)
     assert tuned.keys() == policy.weights.keys()  # no value head in what is saved
@@ -276,6 +282,31 @@ def test_ppo_changes_the_policy_but_neither_reference_nor_judge(runs: Path, tmp_
         now = judge.weights[name[6:]] if name.startswith("judge.") else policy.weights[name]
         np.testing.assert_array_equal(now, w)
     assert all((tuned[name] != policy.weights[name]).any() for name in tuned)
+
+
+@pytest.mark.parametrize("method", ["grpo", "rloo"])
+def test_a_group_is_compared_with_itself_alone(runs: Path, method: Any) -> None:
+    """Answers to one prompt stand next to each other; what another prompt's answers earn changes nothing."""
+    config = replace(configs(runs)["grpo"], method=method, prompts=3, group=4)
+    policy, rng = Model.load(config.policy), np.random.default_rng
+
+    def rolled(bonus: float) -> grpo.Rollout:
+        def score(examples: Any, ended: Any) -> Any:
+            return np.arange(12.0) + bonus * (np.arange(12) < 4)
+
+        return grpo.rollout(policy.weights, policy, rollouts.Asker(World(0), policy).prompts, score, rng(0), config)
+
+    roll, other = rolled(0.0), rolled(100.0)
+    prompts = [tuple(e.prompt) for e in roll.examples]
+    assert all(len(set(prompts[i : i + 4])) == 1 for i in (0, 4, 8))
+    np.testing.assert_allclose(roll.advantages, other.advantages, atol=1e-4)
+    np.testing.assert_allclose(roll.advantages.reshape(3, 4).sum(axis=1), 0, atol=1e-4)
+
+
+def test_the_papers_weigh_tokens_differently() -> None:
+    assert grpo.GRPOConfig().reduction == "sequence"
+    assert grpo.GRPOConfig(method="rloo").reduction == "constant"
+    assert grpo.GRPOConfig(method="rloo", weighting="token").reduction == "token"
 
 
 def test_an_adaptive_beta_rises_while_the_kl_is_above_its_target(runs: Path, tmp_path: Path) -> None:
@@ -294,7 +325,7 @@ def test_truncated_answers_are_fined_and_no_end_is_forged(runs: Path) -> None:
     policy = Model.load(config.policy)
     weights = ppo.networks(policy, policy, config)
     roll = ppo.rollout(
-        weights, policy, ppo.Asker(World(0), policy).prompts, lambda e, ended: np.full(len(e), 3.0), 0.0,
+        weights, policy, rollouts.Asker(World(0), policy).prompts, lambda e, ended: np.full(len(e), 3.0), 0.0,
         np.random.default_rng(0), config,
     )  # fmt: skip
     assert not roll.ended.all()
@@ -326,7 +357,7 @@ def test_best_of_1_is_the_mean_and_best_of_n_the_pick(runs: Path) -> None:
 def test_scores_of_a_reward_model_do_not_depend_on_the_batch(runs: Path) -> None:
     judge = Model.load(runs / "reward", "score")
     pairs = read_pairs(runs / "reward" / "preferences.jsonl")
-    examples = [side for p in pairs for side in reward.encode_pair(judge.tokenizer, p)]
+    examples = [side for p in pairs for side in encode_pair(judge.tokenizer, p)]
     together = reward.score(judge, examples)
     np.testing.assert_allclose(reward.score(judge, examples[:5]), together[:5], rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(reward.score(judge, examples[::-1])[::-1], together, rtol=1e-3, atol=1e-5)

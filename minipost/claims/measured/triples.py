@@ -23,6 +23,17 @@ def recovered(fit: Array, rewards: Array) -> float:
     return float(1 - (error**2).sum() / (spread**2).sum())
 
 
+def learned_reward(seed: int, count: int) -> tuple[Array, Array]:
+    """(fit, utility), each [P, N] and centred on each prompt: a reward fitted to `count` triples a prompt."""
+    world = micro_world(seed)
+    phi = features(world)
+    start = world.response_logps(np.zeros((world.prompts, world.node_count, world.vocab)))
+    pairs = sample_preferences(np.random.default_rng([seed, 24]), start, world.rewards, count)
+    chosen, rejected = phi[pairs.prompt, pairs.chosen], phi[pairs.prompt, pairs.rejected]  # [M, F]
+    fit = phi @ fitted(lambda w: bradley_terry(chosen @ w, rejected @ w), phi.shape[-1])
+    return fit - fit.mean(axis=1, keepdims=True), world.rewards - world.rewards.mean(axis=1, keepdims=True)
+
+
 @claim(
     24, "triples-suffice", "Are (prompt, winning, losing) triples enough to learn what people like?",
     knob="whether the labels mean anything", metric="R² of the reward within prompts",

@@ -50,14 +50,16 @@ def tape_graph(
     for tensor in nodes:
         for k, parent in enumerate(parents(tensor)):
             twice = sum(p is parent for p in parents(tensor)) > 1
+            far = depth[id(tensor)] - depth[id(parent)] > 1  # it goes over what stands between
+            bend = -0.45 if far else (0.25 if k else -0.25) if twice else 0.0
             arrow = {
                 "arrowstyle": "-|>", "color": colour("muted"), "linewidth": 1.1, "shrinkA": 1, "shrinkB": 1,
                 "patchA": boxes[id(parent)], "patchB": boxes[id(tensor)],  # from one box's edge to the other's
-                "connectionstyle": f"arc3,rad={(0.25 if k else -0.25) if twice else 0}",
+                "connectionstyle": f"arc3,rad={bend}",
             }  # fmt: skip
             ax.annotate("", places[id(tensor)], places[id(parent)], arrowprops=arrow, zorder=4)
     x, y = np.array(list(places.values())).T
-    ax.set(xlim=(x.min() - 0.8, x.max() + 0.8), ylim=(y.min() - 0.7, y.max() + 0.7))
+    ax.set(xlim=(x.min() - 0.8, x.max() + 0.8), ylim=(y.min() - 0.7, y.max() + 0.9))
     ax.axis("off")
     return figure
 

@@ -46,7 +46,7 @@ def token_timeline(
         if values is not None and mask[t]:
             ax.text(middle, -0.35, number(values[t]), ha="center", va="center", size=7, color=colour("muted"))
     for start, end in runs(roles):
-        note(ax, roles[start], ((left[start] + left[end]) / 2, 1), (0, 14), ha="center", size=8, color=colour("muted"))
+        note(ax, roles[start], ((left[start] + left[end]) / 2, 1.7), (0, 0), ha="center", size=8, color=colour("muted"))
     if values is not None:
         note(ax, value_name, (0, -0.35), (-4, 0), ha="right", va="center", size=7, color=colour("muted"))
     ax.set(xlim=(-0.1, left[-1] + 0.1), ylim=(-0.7 if values is not None else -0.2, 2.4))

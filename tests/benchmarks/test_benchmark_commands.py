@@ -1,0 +1,194 @@
+"""The commands of `python -m benchmarks`: refusals, the shape of what they write, and smoke runs without peers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from contenders import MACHINE
+
+from benchmarks import generate, kernels, ladders, machine, peers, results, stages, train
+from benchmarks.__main__ import COMMANDS, main
+from benchmarks.harness import BenchmarkError
+from benchmarks.registry import REGISTRY, register
+from benchmarks.sizes import SIZES
+
+ROOT = Path(__file__).resolve().parents[2]
+NANO = SIZES["nano"]
+QUICK = ["--rounds", "1", "--seconds", "0.01"]
+
+
+@pytest.fixture(autouse=True)
+def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring the machine takes seconds."""
+    monkeypatch.setattr(machine, "measure", lambda: MACHINE)
+
+
+@pytest.fixture
+def empty_registry() -> Iterator[None]:
+    kept = dict(REGISTRY)
+    REGISTRY.clear()
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(kept)
+
+
+def run(tmp_path: Path, *argv: str) -> dict[str, object]:
+    path = tmp_path / "found.json"
+    assert main([*argv, "--json", str(path)]) == 0
+    assert path.with_suffix(".png").stat().st_size > 1000
+    return json.loads(path.read_text())
+
+
+# ------------------------------------------------------------------------------------------------------ refusals
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["trian"], "did you mean train?"),
+        (["train", "--size", "XXL"], "choose one of nano, XS, S, M"),
+        (["train", "--against", "tensorflow"], "there is no peer 'tensorflow'"),
+        (["generate", "--against", "jax"], "choose from torch, transformers"),
+        (["generate", "--size", "nano", "--against", "none", "--batches", "0"], "whole numbers from 1"),
+        (["kernels", "--size", "nano", "--against", "none", "--with", "nowhere.py"], "there is no file nowhere.py"),
+        (["kernels", "--size", "nano", "--against", "none", "--only", "fft"], "no kernel's name has 'fft'"),
+        (["ladders", "--size", "nano", "--only", "fft"], "no ladder's name has 'fft'"),
+        (["results", "--folder", "nowhere"], "there are no results in nowhere"),
+    ],
+)  # fmt: skip
+def test_what_a_user_can_fix_is_one_sentence(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str], empty_registry: None
+) -> None:
+    assert main(argv) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said in error and "Traceback" not in error
+
+
+def test_a_missing_peer_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(peers, "find_spec", lambda name: None)
+    assert main(["train", "--against", "jax"]) == 2
+    assert "pip install 'minipost[peers]'" in capsys.readouterr().err
+    assert peers.chosen("installed", train.PEERS) == []
+    assert "not compared with: torch, compile, jax" in capsys.readouterr().err
+
+
+def test_help_lists_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out for name in COMMANDS)
+    with pytest.raises(SystemExit) as left:
+        main(["train", "--help"])
+    assert left.value.code == 0
+
+
+def test_other_work_is_refused() -> None:
+    mine = {"parameters": 10, "losses": [3.0, 2.0]}
+    train.same_work({"minipost": mine, "roof": {}, "torch": dict(mine)})
+    with pytest.raises(BenchmarkError, match="has 11 parameters"):
+        train.same_work({"minipost": mine, "torch": {**mine, "parameters": 11}})
+    with pytest.raises(BenchmarkError, match="torch does other work"):
+        train.same_work({"minipost": mine, "torch": {**mine, "losses": [3.0, 2.01]}})
+    with pytest.raises(BenchmarkError, match="50% of its greedily"):
+        generate.same_tokens({"minipost": {"greedy": [1, 2]}, "torch": {"greedy": [1, 3]}})
+    with pytest.raises(BenchmarkError, match="its grad_norm is 2"):
+        stages.same_work({"minipost": {"grad_norm": 1.0}, "torch": {"grad_norm": 2.0}})
+
+
+# ---------------------------------------------------------------------------------------------------- smoke runs
+def test_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run(tmp_path, "train", "--size", "nano", "--against", "none", *QUICK)
+    assert found["size"] == "nano" and found["ratio"] == {}
+    (mine,) = found["results"]
+    assert mine["name"] == "minipost" and len(mine["losses"]) == 4
+    assert mine["losses"][0] == pytest.approx(np.log(NANO.vocab_size), abs=0.1)
+    assert mine["tokens_per_second"] == pytest.approx(NANO.batch * NANO.tokens / mine["median"])
+    assert "matrix products alone" in capsys.readouterr().out
+
+
+def test_generate(tmp_path: Path) -> None:
+    found = run(tmp_path, "generate", "--size", "nano", "--against", "none", "--batches", "1", "3", *QUICK)
+    assert found["ratio"] == {"1": {}, "3": {}}
+    assert [r["batch"] for r in found["results"]] == [1, 3]
+
+
+def test_the_better_number_of_threads_counts() -> None:
+    speeds = {"minipost": 10.0, "torch, 1 threads": 4.0, "torch, 2 threads": 5.0, "transformers": 2.0}
+    rows = [{"name": name, "tokens_per_second": speed} for name, speed in speeds.items()]
+    assert generate.ratios(rows) == {"torch": 2.0, "transformers": 5.0}
+
+
+def test_stages_run_the_stages_own_loops() -> None:
+    for c in stages.comparisons(NANO)[2:]:
+        (row,) = stages.measure(c, [], 1, 0.01)
+        assert row["stage"] == c.name and row["per_second"] > 0
+        if "loss" in row:
+            assert row["loss"] == pytest.approx(np.log(2), abs=1e-4)
+        else:
+            assert row["ratio"] == pytest.approx(1, abs=1e-3) and row["updates"] == 8
+
+
+@pytest.mark.usefixtures("empty_registry")
+def test_kernels_and_one_of_a_users_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import numpy as np\nfrom benchmarks.registry import register\n"
+        "register('my doubling', lambda rng: (rng.random(9),), lambda x: 2 * x, lambda x: x + x, flops=9, bytes=144)\n"
+    )
+    argv = ["kernels", "--size", "nano", "--against", "none", "--with", str(mine)]
+    found = run(tmp_path, *argv, *QUICK)
+    names = [r["name"] for r in found["results"]]
+    assert names[-1] == "my doubling" and len(names) > 10
+    assert all(r["median"] > 0 and r["share_of_roofline"] > 0 and r["ratio"]["NumPy"] > 0 for r in found["results"])
+    assert "my doubling" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("empty_registry")
+def test_a_kernel_that_is_wrong_is_not_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    register("wrong", lambda rng: (np.ones(4),), lambda x: 2 * x, lambda x: 3 * x, flops=4, bytes=4)
+    with pytest.raises(BenchmarkError, match="'wrong' already"):
+        register("wrong", lambda rng: (), abs, abs, flops=1, bytes=1)
+    with pytest.raises(BenchmarkError, match="must be positive"):
+        register("empty", lambda rng: (), abs, abs, flops=0, bytes=1)
+    assert main(["kernels", "--size", "nano", "--against", "none", "--only", "wrong"]) == 2
+    assert "minipost is off by 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ladder", ladders.ladders(NANO), ids=lambda ladder: ladder.name.partition(",")[0])
+def test_every_rung_of_a_ladder_gives_the_same_result(ladder: ladders.Ladder) -> None:
+    rows = ladders.climb(ladder, 1, 0.001)
+    assert [r["rung"] for r in rows] == [r.name for r in ladder.rungs]
+    assert rows[0]["faster"] == 1 and ladder.rungs[-1].kept and any(not r.kept for r in ladder.rungs)
+
+
+def test_the_results_page_is_what_its_files_say() -> None:
+    found = results.read(ROOT / "benchmarks" / "results")
+    assert (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8") == results.page(found)
+
+
+# --------------------------------------------------------------------------------- with peers, where there are some
+@pytest.mark.skipif(not find_spec("torch"), reason="needs the extra peers")
+def test_pytorch_does_the_same_work() -> None:
+    train.same_work({"minipost": train.ours(NANO).facts, "torch": train.torch_peer(NANO, False).facts})
+    generate.same_tokens({
+        "minipost": generate.ours(NANO, 3).facts, "torch": generate.torch_peer(NANO, 3, 1).facts
+    })  # fmt: skip
+    for c in stages.comparisons(NANO):
+        assert len(stages.measure(c, ["torch"], 1, 0.01)) == 2
+
+
+@pytest.mark.skipif(not find_spec("jax"), reason="needs the extra peers")
+def test_jax_does_the_same_work() -> None:
+    train.same_work({"minipost": train.ours(NANO).facts, "jax": train.jax_peer(NANO).facts})
+
+
+@pytest.mark.usefixtures("empty_registry")
+@pytest.mark.skipif(not find_spec("torch"), reason="needs the extra peers")
+def test_pytorchs_kernels_agree() -> None:
+    kernels.register_all(NANO)
+    for kernel in REGISTRY.values():
+        kernels.verify(kernel.name, kernels.contenders(kernel, with_torch=True))
