@@ -288,9 +288,7 @@ say(
 # %%
 finding = measure("language-is-learned", lab)
 show(
-    sweep(
-        finding.arms, "loss on fresh pages, nats per token", control="pairs of tokens", ax=canvas(None, width=6.2)[1]
-    ),
+    sweep(finding.arms, "loss on fresh pages, nats per token", control="pairs of tokens"),
     "predictors",
     alt="Loss on fresh pages of five predictors: anything is equally likely, counts of single tokens, counts of pairs, "
     "the base model, and the author's dice, which are the floor.",
@@ -395,7 +393,7 @@ table(
 finding = measure("base-answers-like-the-web", lab)
 arms = {name: finding.arms[name] for name in ("the web", "base model", "the web, does harm", "base model, does harm")}
 show(
-    sweep(arms, "share of answers", control="the web", ax=canvas(None, width=5.2)[1]),
+    sweep(arms, "share of answers", control="the web"),
     "harm",
     alt="Shares of answers to harmful questions that decline and that do harm, by the web's own writers and by the base "
     "model.",

@@ -36,7 +36,6 @@ from minipost.losses import cross_entropy
 from minipost.model import logits, readout
 from minipost.report.pictures import curve, sweep, token_timeline
 from minipost.report.plots import pizza
-from minipost.report.style import canvas
 from minipost.report.wording import percent
 from minipost.runs.folder import read_metrics
 from minipost.stages import sft as stage
@@ -225,7 +224,7 @@ for task, reply, text in zip(asked, replies, loose, strict=True):
 
 finding = measure("sft-converses", lab)
 show(
-    sweep(finding.arms, "share of right answers", control="base model, plain question", ax=canvas(None, width=5.6)[1]),
+    sweep(finding.arms, "share of right answers", control="base model, plain question"),
     "converses",
     alt="Share of right answers to held-out prompts: the base model asked plainly, in the chat template and in a thread, "
     "and SFT.",

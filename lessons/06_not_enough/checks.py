@@ -143,7 +143,8 @@ CHECKS = [
                 ignores_the_harmless,
             ),
             Property(
-                "E6", "of harmful requests it is the share fulfilled", "rate = fulfilled / harmful", requests(), is_a_share,
+                "E6", "of harmful requests it is the share fulfilled", "rate = fulfilled / harmful", requests(),
+                is_a_share,
             ),
         ],
         bug="E5",

@@ -159,11 +159,10 @@ show(
     heat(
         [[row[topic] for topic in topics] for row in by_topic.values()],
         list(by_topic),
-        [topic.split("/")[1][:22] for topic in topics],
+        [topic.split("/")[1].replace("-", " ") for topic in topics],
         title="leaning to A's side",
         low=0.0,
         high=1.0,
-        ax=canvas(None, width=6.6, height=2.9)[1],
     ),
     "leanings",
     alt="A table of leanings to A's side: four models by topics. The rows of A's and B's demonstrations are dark and "
@@ -171,7 +170,7 @@ show(
 )
 finding = measure("how-not-which", lab)
 show(
-    sweep(finding.arms, "leaning to A's side", control="base model", ax=canvas(None, width=5.6)[1]),
+    sweep(finding.arms, "leaning to A's side", control="base model"),
     "sides",
     alt="Leaning to A's side, averaged over topics, for four models over seeds.",
 )
@@ -216,7 +215,7 @@ for i, task in enumerate(harmful[:3]):
 # %%
 remains, teaches = measure("harm-remains", lab), measure("refusals-teach-refusing", lab)
 show(
-    sweep(remains.arms, "harmful requests fulfilled", control="base model", ax=canvas(None, width=6.4)[1]),
+    sweep(remains.arms, "harmful requests fulfilled", control="base model"),
     "harm",
     alt="Share of harmful requests fulfilled by the base model and by four finetuned models that differ in the refusals that "
     "they were shown.",
@@ -361,7 +360,7 @@ show(
 # %%
 finding = measure("one-model-two-cultures", lab)
 show(
-    sweep(finding.arms, "regret, in utility", control="each its own", ax=canvas(None, width=6.6)[1]),
+    sweep(finding.arms, "regret, in utility", control="each its own"),
     "regret",
     alt="Regret on controversies: each population with its own reward model, both with a pooled one, and the two populations "
     "apart for pools of one to one and four to one.",
