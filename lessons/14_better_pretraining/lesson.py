@@ -37,7 +37,7 @@ from minipost.runs import read_metrics
 from minipost.stages.training import Model
 from minipost.text import indented
 from minipost.text.batching import Example
-from minipost.world import Utility
+from minipost.world import Demonstrator, Utility
 from minipost.world.web import spoil
 
 lab = Lab()
@@ -275,6 +275,22 @@ MEANING = {
     "inconclusive": f"{len(SEEDS)} seeds do not tell",
 }
 say(f"For SFT: {MEANING[by_sft.verdict]}. For preferences: {MEANING[by_dpo.verdict]}.")
+
+# %% [markdown]
+# A stage can even take something away. SFT imitates *demonstrators*, and they are people, too: mostly right, sometimes
+# rude, and they refuse few harmful requests. So compare what they are worth with what the web's own authors are worth.
+
+# %%
+asked = village_world.tasks("test", lab.pick(400, 40), np.random.default_rng(7))
+teacher, utility, rng = Demonstrator(village_world), Utility(village_world), np.random.default_rng(8)
+demonstrated = float(np.mean([utility(task, teacher.respond(task, rng)) for task in asked]))
+for quality, imitated in zip(QUALITIES, mixture, strict=True):
+    step = "up" if demonstrated > imitated else "down"
+    gain = by_sft.mean(corpus.noise(quality))
+    say(
+        f"- web of quality {quality}: its authors {imitated:+.2f}, demonstrators {demonstrated:+.2f}. For a perfect imitator "
+        f"SFT would be a step {step}, of {demonstrated - imitated:+.2f}; for our small models it was {gain:+.2f}."
+    )
 
 # %% [markdown]
 # ## 6. Is there less left to do?
