@@ -28,6 +28,9 @@ suppress_warnings = ["misc.highlighting_failure"]
 
 html_theme = "furo"
 html_title = "minipost"
+html_favicon = "_static/icon.svg"
+# An excerpt would be fetched from its page, which browsers forbid to pages that are opened as files.
+html_show_search_summary = False
 html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["colours.css", "site.css"]
