@@ -17,10 +17,12 @@ myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+# Signatures name these as the source does.
+autodoc_type_aliases = {name: name for name in ("TensorLike", "Array", "Floats", "Ints", "Bools")}
 add_module_names = False
 toc_object_entries = False
 python_maximum_signature_line_length = 90
-highlight_language = "python"
+highlight_language = "none"  # drawings, outputs; what is Python says so
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 # An output or a drawing in a code block is no Python, and need not be.

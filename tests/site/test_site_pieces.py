@@ -125,7 +125,19 @@ def test_a_plain_word_is_a_name_where_the_page_imports_it() -> None:
     imported = imports_of(["from minipost.autograd import clip, Tensor as T", "loss 0.1\n", "from numpy import exp"])
     assert imported == {"clip": "minipost.autograd.clip", "T": "minipost.autograd.Tensor"}
     assert NAMES.find("clip", imported) == "minipost.autograd.primitives.clip"
+    assert NAMES.find("exp", imported) is None
     assert NAMES.find("T", imported) == "minipost.autograd.tensor.Tensor"
+
+
+def test_a_plain_word_is_a_name_where_the_page_uses_its_module() -> None:
+    imported = imports_of(["from minipost.autograd.primitives import sigmoid"])
+    assert NAMES.find("clip", imported) == "minipost.autograd.primitives.clip"
+    assert NAMES.find("clip", imports_of(["from minipost.losses import dpo"])) is None
+
+
+def test_an_object_is_found_where_it_was_defined() -> None:
+    twice = Names(["minipost.site.command.UserError", "minipost.errors.UserError"])
+    assert twice.find("UserError") == "minipost.errors.UserError"
 
 
 # ------------------------------------------------------------------------------------------------------ docstrings
