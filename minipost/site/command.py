@@ -70,10 +70,12 @@ def build(out: Path) -> list[str]:
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file()):
         raise SiteError(f"{out} exists and is no site; choose another --out, or empty it.")
     from sphinx.application import Sphinx
+    from sphinx.util.console import nocolor
 
     from minipost.site.extension import plays
     from minipost.site.sources import assemble
 
+    nocolor()
     warnings = io.StringIO()
     with tempfile.TemporaryDirectory() as folder:
         tree, made = Path(folder) / "sources", Path(folder) / "html"

@@ -4,13 +4,15 @@ People write a name as one would say it, with as much of its path as is needed. 
 parts occur in the object's full name, in this order, and end it: `losses.bradley_terry` fits
 `minipost.losses.reward.bradley_terry`. It becomes a link if one object fits, and stays as it is if several do.
 
-A single plain word such as `clip` may mean anything: it is a name only on a page whose code imports it.
+A single plain word such as `clip` may mean anything: it is a name only on a page whose code imports it, or something
+else from its module.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterable, Mapping
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*(\.[A-Za-z_][A-Za-z_0-9]*)*")
@@ -22,7 +24,7 @@ class Names:
 
     def __init__(self, full_names: Iterable[str]) -> None:
         self._by_last: dict[str, list[str]] = {}
-        for name in sorted(full_names):
+        for name in sorted(filter(_at_home, full_names)):
             self._by_last.setdefault(name.rpartition(".")[2], []).append(name)
 
     def find(self, text: str, imported: Mapping[str, str] | None = None) -> str | None:
@@ -39,12 +41,21 @@ class Names:
         head, _, rest = text.partition(".")
         if imported and head in imported:
             text = f"{imported[head]}.{rest}".strip(".")
-        elif not (rest or "_" in text.strip("_") or text[0].isupper()):
-            return None
         parts = text.split(".")
         fitting = [name for name in self._by_last.get(parts[-1], []) if _in_order(parts, name.split("."))]
+        if not ("." in text or "_" in text.strip("_") or text[0].isupper()):
+            sources = {full.rpartition(".")[0] for full in (imported or {}).values()}
+            fitting = [name for name in fitting if name.rpartition(".")[0] in sources]
         exact = [name for name in fitting if name == text]
         return exact[0] if exact else fitting[0] if len(fitting) == 1 else None
+
+
+def _at_home(name: str) -> bool:
+    """Whether an object is listed under the name that it was defined by, not under one that another module gave it."""
+    module, _, attribute = name.rpartition(".")
+    found = getattr(sys.modules.get(module), attribute, None)
+    defined = f"{getattr(found, '__module__', module)}.{getattr(found, '__qualname__', attribute)}"
+    return defined == name or not defined.startswith("minipost.")
 
 
 def _in_order(parts: list[str], full: list[str]) -> bool:

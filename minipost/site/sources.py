@@ -41,13 +41,12 @@ def assemble(root: Path, tree: Path, plays: list[Play]) -> None:
     shutil.copytree(root / "docs" / "site", tree, dirs_exist_ok=True)
     static = tree / "_static"
     static.mkdir()
-    for name in ("play.js", "site.css"):
+    for name in ("play.js", "site.css", "icon.svg"):
         shutil.copy(HERE / name, static / name)
     (static / "colours.css").write_text(colours(), encoding="utf-8")
     for page in tree.rglob("*.md"):
-        text = page.read_text(encoding="utf-8")
-        if "```mermaid" in text:
-            page.write_text(FLOWCHART.sub(lambda found: as_table(found[1]), text), encoding="utf-8")
+        text = FLOWCHART.sub(lambda found: as_table(found[1]), page.read_text(encoding="utf-8"))
+        page.write_text(without_folder_links(text, page.parent), encoding="utf-8")
     _lessons(root, tree / "lessons", plays)
     _api(tree / "api")
 
@@ -59,6 +58,11 @@ def colours() -> str:
         f"body{{{light}}}\nbody[data-theme=dark]{{{dark}}}\n"
         f"@media (prefers-color-scheme: dark){{body:not([data-theme=light]){{{dark}}}}}\n"
     )
+
+
+def without_folder_links(text: str, folder: Path) -> str:
+    """A code host lists a folder that a link names; a site of files cannot, so the link's text stays alone."""
+    return re.sub(r"\[([^\]]+)\]\(([^)#:]+)\)", lambda link: link[1] if (folder / link[2]).is_dir() else link[0], text)
 
 
 def as_table(flowchart: str) -> str:

@@ -124,7 +124,7 @@ def test_sliders_move_the_figures(protocol: str, site: Path, address: str, page:
         slider.press("ArrowRight")
         assert drawing.inner_html() != before
         assert figure.locator("output").inner_text() != said
-        assert said not in slider.get_attribute("aria-valuetext").split(":")[0]
+        assert slider.get_attribute("aria-valuetext").startswith(figure.locator("output").inner_text() + ":")
         slider.press("ArrowLeft")
         assert drawing.inner_html() == before, "the same position shows the same"
 
@@ -144,8 +144,8 @@ def test_search_finds_ppo(protocol: str, site: Path, address: str, page: Any) ->
     page.goto(start + "search.html?q=PPO")
     page.locator("#search-results ul.search li a").first.wait_for()
     page.wait_for_function("document.querySelector('#search-results .search-summary')?.textContent.match(/[0-9]/)")
-    found = page.locator("#search-results ul.search li a").all_inner_texts()
-    assert any("ppo" in text.lower() for text in found)
+    links = page.eval_on_selector_all("#search-results ul.search li a", "all => all.map(a => a.href)")
+    assert any("play.html" in link for link in links), links
 
 
 def test_nothing_scrolls_sideways_on_a_phone(site: Path, address: str, page: Any) -> None:
@@ -171,7 +171,7 @@ def test_dark_mode_is_dark(address: str, page: Any) -> None:
 def test_names_in_lessons_link_to_the_api(site: Path, address: str, page: Any) -> None:
     page.goto(address + "lessons/01_autograd/README.html")
     links = page.eval_on_selector_all("article a > code", "all => all.map(c => c.parentElement.getAttribute('href'))")
-    assert any("api/minipost.autograd" in link for link in links)
+    assert any(link.endswith("api/minipost.autograd.html#minipost.autograd.tensor.Tensor") for link in links)
 
 
 def test_every_link_and_anchor_resolves(site: Path, address: str, page: Any) -> None:

@@ -20,7 +20,7 @@ from minipost.site.docstrings import restructured
 from minipost.site.names import Names, imports_of
 from minipost.site.numbers import every_play
 from minipost.site.play import Frame, Play, Series, figure_html
-from minipost.site.sources import api_page, as_table, lesson_page, modules, notebook_of, rooms
+from minipost.site.sources import api_page, as_table, lesson_page, modules, notebook_of, rooms, without_folder_links
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYS = {play.slug: play for play in every_play()}
@@ -125,7 +125,19 @@ def test_a_plain_word_is_a_name_where_the_page_imports_it() -> None:
     imported = imports_of(["from minipost.autograd import clip, Tensor as T", "loss 0.1\n", "from numpy import exp"])
     assert imported == {"clip": "minipost.autograd.clip", "T": "minipost.autograd.Tensor"}
     assert NAMES.find("clip", imported) == "minipost.autograd.primitives.clip"
+    assert NAMES.find("exp", imported) is None
     assert NAMES.find("T", imported) == "minipost.autograd.tensor.Tensor"
+
+
+def test_a_plain_word_is_a_name_where_the_page_uses_its_module() -> None:
+    imported = imports_of(["from minipost.autograd.primitives import sigmoid"])
+    assert NAMES.find("clip", imported) == "minipost.autograd.primitives.clip"
+    assert NAMES.find("clip", imports_of(["from minipost.losses import dpo"])) is None
+
+
+def test_an_object_is_found_where_it_was_defined() -> None:
+    twice = Names(["minipost.site.command.UserError", "minipost.errors.UserError"])
+    assert twice.find("UserError") == "minipost.errors.UserError"
 
 
 # ------------------------------------------------------------------------------------------------------ docstrings
@@ -164,6 +176,12 @@ def test_a_script_becomes_a_notebook() -> None:
 def test_flowcharts_become_tables() -> None:
     table = as_table('flowchart TD\n    a{"Is it?<br>Really"} -- "yes, it is" --> b["do"]\n    b --> c[("done")]\n')
     assert table.splitlines()[2:] == ["| Is it? Really | yes, it is | do |", "| do | → | done |"]
+
+
+def test_links_to_folders_become_text(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    text = "[results/](results) [page](page.md) [out](https://example.org/a)"
+    assert without_folder_links(text, tmp_path) == "results/ [page](page.md) [out](https://example.org/a)"
 
 
 def test_every_public_module_is_on_one_page() -> None:
