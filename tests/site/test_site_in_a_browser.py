@@ -64,7 +64,12 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     complaints: list[str] = []
     made.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
     made.on("pageerror", lambda error: complaints.append(str(error)))
-    made.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+
+    def failed(request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # given up because the page was left, as an icon often is
+            complaints.append(f"failed: {request.url} {request.failure}")
+
+    made.on("requestfailed", failed)
     ours = (address, "file:", "data:", "blob:")
     made.on("request", lambda asked: None if asked.url.startswith(ours) else complaints.append(f"asked {asked.url}"))
     yield made
