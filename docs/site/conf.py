@@ -9,7 +9,7 @@ author = "The minipost authors"
 copyright = author
 release = version = minipost.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "minipost.site.extension"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "minipost.site.extension"]
 exclude_patterns = ["LICENSE", "docs/site"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 4

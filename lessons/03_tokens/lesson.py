@@ -22,6 +22,7 @@
 # none (a minute each).
 
 # %%
+import random
 import re
 from collections import Counter
 from dataclasses import replace
@@ -30,7 +31,7 @@ from itertools import pairwise
 import numpy as np
 
 from minipost.claims import Lab, measure, village
-from minipost.evaluate import log_probabilities
+from minipost.claims.statistics import paired_interval
 from minipost.lessons import say, show, source_of, table
 from minipost.model import readout
 from minipost.report.pictures import curve, heat, sweep, token_timeline
@@ -38,6 +39,7 @@ from minipost.stages.training import Model
 from minipost.text import Message, Tokenizer, bpe, chat, indented, prompt_tokens, render, response_tokens
 from minipost.text.batching import Example, pack
 from minipost.world import Demonstrator
+from minipost.world.web import spoil
 
 lab = Lab()
 world = village.world()
@@ -166,39 +168,49 @@ say(
 )
 
 # %% [markdown]
-# ### One knob: the quality of the web
+# ### One knob: noise
 #
-# The tokenizer was trained at quality 0.9, which is the control. The same tokenizer reads pages of other qualities.
+# Quality changes two things: which sorts of page there are, and how noisy they are. For an experiment we turn only the
+# second. The same pages are published with more and more noise (typos, shuffled words, broken-off ends), and the same
+# tokenizer reads them. The control has none.
 #
 # **Predict:** what does a typo do to the number of tokens?
 
 # %%
-QUALITIES = (0.0, 0.3, 0.6, 0.9)
+source_of(spoil)
 
 
-def reading(seed, quality):
-    texts = world.web(np.random.default_rng([seed, 3]), quality, pages=lab.pick(400, 40))
-    return 1 / bytes_per_token(tokenizer, [indented(t) for t in texts])
+# %%
+def reading(seed, noise):
+    """Tokens a byte of the same pages, spoilt."""
+    clean = world.web(np.random.default_rng([seed, 3]), 1.0, pages=lab.pick(400, 40))
+    chance = random.Random(seed)
+    return 1 / bytes_per_token(tokenizer, [indented(spoil(page, noise, chance)) for page in clean])
 
 
-arms = {f"{quality:g}": [reading(seed, quality) for seed in range(lab.pick(6, 2))] for quality in QUALITIES}
+arms = {f"{noise:g}": [reading(seed, noise) for seed in range(lab.pick(6, 2))] for noise in (0.0, 0.3, 0.6, 1.0)}
 show(
-    sweep(arms, "tokens a byte", control="0.9", knob="quality of the web"),
-    "quality",
-    alt="Tokens a byte against the quality of the web, six sets of pages each, for one tokenizer trained at 0.9.",
+    sweep(arms, "tokens a byte", control="0", knob="noise"),
+    "noise",
+    alt="Tokens a byte against the noise in the same pages, six sets of pages, for one tokenizer that was trained on "
+    "rather clean ones.",
 )
-mean = {name: float(np.mean(values)) for name, values in arms.items()}
-extra = mean["0"] / mean["0.9"] - 1
+effect, low, high = paired_interval(arms["1"], arms["0"])
+clean = float(np.mean(arms["0"]))
 say(
-    f"At quality 0 the same number of bytes takes {extra:+.0%} tokens of what it takes at 0.9. "
-    + ("Misspelt words fall apart into pieces: noise is paid for twice, in length and in what there is to learn."
-       if extra > 0.01 else "Noise costs this tokenizer little.")
-)  # fmt: skip
+    f"Full noise costs {effect / clean:+.1%} tokens [{low / clean:+.1%}, {high / clean:+.1%}] for the same number of "
+    "bytes. "
+    + (
+        "A misspelt word falls apart into pieces, each of which the model has to make sense of."
+        if low > 0
+        else "For this tokenizer that is no clear difference."
+    )
+)
 
 # %% [markdown]
 # ### The space belongs to the word
 #
-# **Predict:** are "Rome", " Rome" and "Rome." one token, the same token, or neither?
+# **Predict:** are "Peru", " Peru" and "peru" one token, the same token, or neither?
 
 # %%
 base = Model.load(village.base(lab))
@@ -207,13 +219,13 @@ table(
     ["text", "ids", "tokens"],
     [
         [repr(text), t.encode(text), [t.decode([i]) for i in t.encode(text)]]
-        for text in ("Rome", " Rome", " Rome.", " rome")
+        for text in ("Peru", " Peru", " Peru.", " peru")
     ],
 )
 
 # %% [markdown]
-# To a model these have nothing in common but what it learns. A fact read as " Rome" would have to be learnt again for
-# the start of a line. So every line of every page, and every turn of a conversation, begins with a space here:
+# To a model these have nothing in common but what it learns. A fact read about " Peru" would have to be learnt again
+# for the start of a line. So every line of every page, and every turn of a conversation, begins with a space here:
 
 # %%
 source_of(chat.indented)
@@ -314,7 +326,8 @@ table(
 )
 
 # %% [markdown]
-# All five train, and their losses fall. Only a look at the tokens, or a law, tells them apart.
+# All five are masks of the right shape, and a loss is computed from each without complaint. Only a look at the tokens,
+# or a law, tells them apart.
 #
 # ## 6. Rows, the shift, and what a token may see
 #
@@ -360,17 +373,21 @@ examples = [
     Example(prompt_tokens(t, task.prompt), response_tokens(t, writer.respond(task, task_rng)))
     for task in world.tasks("train", 40, task_rng)
 ]
-alone = log_probabilities(base, examples)
+
+
+def response_logps(rows):
+    """log p(response) of every sequence in some rows."""
+    return np.asarray(readout.sequence_logps(base.weights, base.config, rows)).astype(float)
+
+
+alone = np.concatenate([response_logps(pack([example], row_length=len(example))) for example in examples])
 together = pack(examples, row_length=128)
 joined = replace(
     together,
     start=np.zeros_like(together.start),
     positions=np.tile(np.arange(together.tokens.shape[1]), (len(together.tokens), 1)),
 )
-logps = {
-    name: np.asarray(readout.sequence_logps(base.weights, base.config, rows)).astype(float)
-    for name, rows in (("packed", together), ("joined up", joined))
-}
+logps = {"packed": response_logps(together), "joined up": response_logps(joined)}
 gap = {name: float(np.abs(values - alone).max()) for name, values in logps.items()}
 assert gap["packed"] < 1e-2
 table(
@@ -402,7 +419,12 @@ show(
     "and "
     "for one whose end token counted; three seeds each.",
 )
-say(f"{finding}.")
+base_ends, masked, counted = (finding.mean(arm) for arm in ("base model", "end token masked", "end token counts"))
+say(
+    f"{str(finding).capitalize()}. Of the base model's answers {base_ends:.0%} end, with the end token masked "
+    f"{masked:.0%}, "
+    f"with it {counted:.0%}."
+)
 
 # %% [markdown]
 # ## What the metrics say

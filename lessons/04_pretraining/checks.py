@@ -82,7 +82,7 @@ CHECKS = [
         "sft.cross_entropy",
         hints=[
             "log softmax(z) = z - log sum exp z. Where does exp overflow, and what may you subtract first?",
-            "np.take_along_axis picks one entry a row, but -100 is no place in one: replace it where the mask is 0.",
+            "np.take_along_axis picks one entry of each row, but -100 is no entry: replace it where the mask is 0.",
             "For the sequence mean, average each row over its own counted tokens, then over the rows that have any.",
         ],
     ),

@@ -40,6 +40,7 @@ from minipost.lessons import say, show, source_of, table
 from minipost.losses import cross_entropy
 from minipost.model import count, init_weights, output_weight, readout
 from minipost.report.pictures import curve, heat, sweep, token_timeline
+from minipost.report.plots import pizza
 from minipost.report.style import canvas, colour, styled
 from minipost.report.wording import percent
 from minipost.runs.folder import read_metrics
@@ -179,12 +180,12 @@ steps = np.array([r["step"] for r in rows if "loss" in r])
 losses = np.array([r["loss"] for r in rows if "loss" in r])
 window = max(1, len(losses) // 60)
 smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
-x = steps[window - 1 :] * per_update
-nursery = int(0.3 * len(losses)) * per_update
+x = steps[window - 1 :] * per_update / 1000
+nursery = int(0.3 * len(losses)) * per_update / 1000
 figure = curve(
     x,
     {"training loss": smooth, "ln V": np.full(len(x), np.log(len(t)))},
-    "tokens read",
+    "thousand tokens read",
     "loss, nats per token",
 )
 figure.axes[0].axvline(nursery, color=colour("muted"), linestyle="--", linewidth=1)
@@ -350,41 +351,19 @@ for text, after in zip(asked, continued(base, asked, np.random.default_rng(2)), 
 # **Predict:** the corpus has 45 % context, 25 % questions and 30 % instructions. Which will the model prefer at temperature
 # 1? What would you have wanted it to do?
 
-
 # %%
-@styled
-def mode_bars(rows):
-    """Shares of the ways to go on, a bar for each who."""
-    figure, ax = canvas(None, height=0.8 + 0.45 * len(rows), width=5.2)
-    for y, shares in enumerate(rows.values()):
-        left = 0.0
-        for mode, share in shares.items():
-            ax.barh(y, share, left=left, color=colour(mode), edgecolor=colour("paper"))
-            if share > 0.08:
-                ink = colour("paper" if mode == "instructions" else "ink")
-                ax.text(left + share / 2, y, f"{mode} {share:.0%}", ha="center", va="center", size=7, color=ink)
-            left += share
-    ax.set_yticks(range(len(rows)), list(rows))
-    ax.invert_yaxis()
-    ax.set(xlabel="share of continuations of “How to make ...”", xlim=(0, 1))
-    ax.grid(visible=False)
-    return figure
-
-
+assert PIZZA_MODES == {"context": 0.45, "question": 0.25, "instructions": 0.30}
 finding = measure("pizza-modes", lab)
 mix = {
-    who: {
-        mode: finding.mean(who if mode == "instructions" else f"{who}, {mode}")
-        for mode in ("context", "question", "instructions", "other")
-    }
-    for who in ("the web", "base model")
-}  # fmt: skip
+    short: {mode: finding.mean(who if mode == "instructions" else f"{who}, {mode}") for mode in (*PIZZA_MODES, "other")}
+    for short, who in (("web", "the web"), ("base", "base model"))
+}
 show(
-    mode_bars(mix),
+    pizza(mix),
     "modes",
     alt="Two stacked bars, the web and the base model: shares of context, question, instructions and other continuations.",
 )
-rarest = min(mix["base model"][m] for m in PIZZA_MODES)
+rarest = min(mix["base"][m] for m in PIZZA_MODES)
 say(
     f"Claim 8, {finding}. The rarest of the three ways has {percent(rarest)} of the model's continuations. "
     + ("It imitates a mixture: nothing has told it that one of them is wanted." if rarest > 0.05 else "")

@@ -366,12 +366,14 @@ say(
 # capital is wrong only for its country; to see it, the model has to use what pretraining left in its weights. Whoever
 # optimises this score gets what it sees: warm, harmless answers, and not truer ones. Lessons 9 and 12 collect the bill.
 #
-# ## 7. Larger gaps are easier
+# ## 7. Are larger gaps easier?
 #
 # *Takeaway: people follow a sigmoid of the gap; the model follows it only as far as it sees the gap.*
 #
 # Bin all pairs of unseen answers by how far their true utilities are apart. People prefer the better one with
 # probability $\sigma(\text{gap} / T)$.
+#
+# **Predict:** the model's curve will be lower. Where does it fall behind: at narrow gaps, or at wide ones?
 
 # %%
 bins = by_gap(found, proxy)
@@ -387,10 +389,19 @@ show(
     "rises as a sigmoid to nearly 1, and one for the reward model.",
 )
 rises, sigmoid = measure("preferred-scores-higher", lab), measure("follows-the-sigmoid", lab)
-columns = [bins[name] for name in ("gap", "pairs", "people", "right")]
+columns = [bins[name] for name in ("gap", "pairs", "people", "right", "truth")]
 table(
-    ["gap", "pairs", "people", "reward model"],
-    [[f"{g:.2f}", f"{n:.0f}", f"{p:.2f}", f"{r:.2f}"] for g, n, p, r in zip(*columns, strict=True)],
+    ["gap", "pairs", "people", "reward model", "differ in truth"],
+    [
+        [f"{g:.2f}", f"{n:.0f}", f"{p:.2f}", f"{r:.2f}", f"{100 * t:.0f} %"]
+        for g, n, p, r, t in zip(*columns, strict=True)
+    ],
+)
+behind = int(np.argmax(bins["people"] - bins["right"]))
+say(
+    f"The model is furthest behind where the gap is about {bins['gap'][behind]:.1f}. There "
+    f"{100 * bins['truth'][behind]:.0f} % "
+    f"of the pairs differ in being right, against {100 * bins['truth'][0]:.0f} % at the narrowest gaps."
 )
 say(
     f"Does a better answer score higher, and the surer the better it is? **Verdict:** {rises}.\n\n"

@@ -206,7 +206,7 @@ table(
 #
 # ## 4. Without any training
 #
-# *Takeaway: a handful of answers buys most of what picking can buy; after that the proxy promises, and the gold lags.*
+# *Takeaway: a handful of answers buys most of what this reward model can find; the best that is there is far better.*
 #
 # Now the village: 64 answers of lesson 5's assistant to each of 80 held-out prompts, scored by lesson 7's reward model.
 # Both are counted in the same unit: a logit of the reward model is worth $T$ of utility, the labelers' temperature,

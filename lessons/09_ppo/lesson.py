@@ -64,7 +64,7 @@ for name in ("scores", "old_logps", "ref_logps", "mask"):
     print(f"{name:10} {getattr(roll, name).shape}")
 
 # %% [markdown]
-# The answer whose tokens are fewest, with its prompt. Dots mark the tokens that PPO may learn from: the response, its end
+# One answer of about ten tokens, with the end of its prompt. Dots mark the tokens that PPO may learn from: the response, its end
 # token included, and nothing of the prompt. Below stands how much more likely each token is under the policy than
 # under the reference, in nats.
 
@@ -78,9 +78,9 @@ def words(i, most=16):
     return pieces, roles, len(prompt), len(response)
 
 
-shortest = int(roll.mask.sum(axis=1).argmin())
-pieces, roles, P, R = words(shortest)
-ratios = (roll.old_logps - roll.ref_logps)[shortest, :R]
+some = int(np.abs(roll.mask.sum(axis=1) - 10).argmin())
+pieces, roles, P, R = words(some)
+ratios = (roll.old_logps - roll.ref_logps)[some, :R]
 show(
     token_timeline(pieces, roles, [r == "response" for r in roles], [0.0] * P + ratios.tolist(), "log π − log ref"),
     "timeline",
@@ -103,15 +103,15 @@ show(
 # %%
 rewards = token_rewards(roll.scores, roll.old_logps, roll.ref_logps, roll.mask, config.beta)  # [S, R]
 show(
-    token_timeline(pieces, roles, [r == "response" for r in roles], [0.0] * P + rewards[shortest, :R].tolist(), "r"),
+    token_timeline(pieces, roles, [r == "response" for r in roles], [0.0] * P + rewards[some, :R].tolist(), "r"),
     "rewards",
     alt="The same tokens with their rewards: small prices on all of them, and the score added on the last one.",
 )
 paid = roll.scores - config.beta * roll.log_ratios  # [S]
 assert np.allclose(rewards.sum(axis=1), paid, atol=1e-4)
 say(
-    f"The sum is the score minus β times the log-ratio of the whole answer (law P42): here {roll.scores[shortest]:+.3f} and "
-    f"{paid[shortest]:+.3f}. If the sum is off, the score has landed on padding, or twice."
+    f"The sum is the score minus β times the log-ratio of the whole answer (law P42): here {roll.scores[some]:+.3f} and "
+    f"{paid[some]:+.3f}. If the sum is off, the score has landed on padding, or twice."
 )
 source_of(token_rewards)
 

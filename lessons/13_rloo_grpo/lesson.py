@@ -274,7 +274,7 @@ say(
 # %% [markdown]
 # ## 7. In the village, from as many answers as PPO
 #
-# *Takeaway: three methods, one rollout budget; the difference between them is smaller than that between seeds, or it is not: look.*
+# *Takeaway: compare methods by the answers that they sampled, and say how far each has moved.*
 #
 # The stage reads like PPO without its value network. This is how a rollout becomes advantages:
 
@@ -362,7 +362,7 @@ say(
 # [trl#3452](https://github.com/huggingface/trl/issues/3452). Sometimes it is not fine: if the *gradient* is 0, too, all groups are without
 # spread, as in [trl#3857](https://github.com/huggingface/trl/issues/3857).
 #
-# **Length.** Answers that grew into gibberish, and the loss that was divided by another length in each release:
+# **Length.** Answers that grew into gibberish, and a loss that was divided by another length from release to release:
 # [trl#3138](https://github.com/huggingface/trl/pull/3138), [trl#3256](https://github.com/huggingface/trl/pull/3256). The argument that it is a bias at
 # all, and objections: [understand-r1-zero#10](https://github.com/sail-sg/understand-r1-zero/issues/10),
 # [#25](https://github.com/sail-sg/understand-r1-zero/issues/25).

@@ -4,7 +4,7 @@
     docs/  benchmarks/  lessons/     the project's pages, in the folders in which they stand
     lessons/index.md                 the list of lessons
     lessons/NN_*/README.md           the page, then its figures with sliders, and what can be downloaded
-    api/minipost.losses.dpo.rst      one page a module, from its docstrings
+    api/minipost.losses.rst          one page a package, from its docstrings
 
 Because the folders are the project's, a link that works on a code host works on the site.
 """
@@ -80,6 +80,7 @@ def as_table(flowchart: str) -> str:
 def _lessons(root: Path, into: Path, plays: list[Play]) -> None:
     """The lessons that have a page. Notebooks are the executed ones of `build/lessons` if they are there."""
     into.mkdir()
+    shutil.copy(root / "lessons" / "WRITING.md", into)
     entries, rows = [], []
     for folder in every_lesson(root / "lessons"):
         if not (folder / "README.md").is_file():
@@ -142,20 +143,35 @@ def modules() -> list[str]:
     return ["minipost", *sorted(m.name for m in found if not m.name.rpartition(".")[2].startswith("_"))]
 
 
+def rooms(names: list[str]) -> dict[str, list[str]]:
+    """The pages of the reference, a package each, with their modules; modules without a package are on the first."""
+    pages: dict[str, list[str]] = {"minipost": []}
+    packages = {".".join(name.split(".")[:2]) for name in names if name.count(".") > 1}
+    for name in names:
+        room = ".".join(name.split(".")[:2])
+        pages.setdefault(room if room in packages else "minipost", []).append(name)
+    return pages
+
+
 def _api(into: Path) -> None:
     into.mkdir()
-    names = modules()
-    for name in names:
-        children = [other for other in names if other.rpartition(".")[0] == name]
-        (into / f"{name}.rst").write_text(api_page(name, children), encoding="utf-8")
+    pages = rooms(modules())
+    for room, names in pages.items():
+        others = [other for other in pages if other != room] if room == "minipost" else []
+        (into / f"{room}.rst").write_text(api_page(names, others), encoding="utf-8")
 
 
-def api_page(name: str, children: list[str]) -> str:
-    """One module: its docstring, what it defines, and the modules in it."""
-    heading = "API reference" if name == "minipost" else name
-    # What a package re-exports is documented where it is defined: one page for each object.
-    options = ["   :no-members:"] if children else ["   :members:", "   :undoc-members:", "   :show-inheritance:"]
-    lines = [heading, "=" * len(heading), "", f".. automodule:: {name}", *options, ""]
-    if children:
-        lines += [".. toctree::", "   :maxdepth: 1", "", *(f"   {child}" for child in children), ""]
+def api_page(names: list[str], others: list[str]) -> str:
+    """A package: its docstring, then each of its modules with what it defines; links to `others`."""
+    package, *inner = names
+    heading = "API reference" if others else package
+    lines = [heading, "=" * len(heading), "", f".. automodule:: {package}", ""]
+    if others:
+        lines += [".. toctree::", "   :titlesonly:", "", *(f"   {other}" for other in others), ""]
+    for name in inner:
+        lines += [name, "-" * len(name), "", f".. automodule:: {name}"]
+        # What a package re-exports is documented where it is defined, once.
+        is_package = any(other.startswith(f"{name}.") for other in inner)
+        lines += [] if is_package else ["   :members:", "   :undoc-members:", "   :show-inheritance:"]
+        lines.append("")
     return "\n".join(lines)

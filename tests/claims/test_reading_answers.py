@@ -23,7 +23,7 @@ def found() -> Candidates:
     gold = rng.normal(0, 1.5, (20, 5))
     gold[:, 4] = gold[:, 3]
     texts = np.array([["a", "b", "c", "d", "d"]] * 20)
-    return Candidates({}, [], texts, gold, {})
+    return Candidates({}, [], texts, gold, {"correct": gold})
 
 
 def test_a_pair_of_equal_texts_is_no_pair(found: Candidates) -> None:
@@ -51,6 +51,7 @@ def test_gaps_are_binned_and_people_follow_the_sigmoid(found: Candidates) -> Non
     bins = judging.by_gap(found, found.gold)
     assert (bins["right"] == 1).all() and (np.diff(bins["people"]) > 0).all()
     assert bins["pairs"].sum() == len(found.pairs()[0])
+    assert bins["truth"].tolist() == [0, 1, 1, 1, 1]  # here being right is all that counts
     assert preferred(0.0) == 0.5 and preferred(0.6) == pytest.approx(1 / (1 + np.exp(-1)))
 
 

@@ -20,7 +20,7 @@ from minipost.site.docstrings import restructured
 from minipost.site.names import Names, imports_of
 from minipost.site.numbers import every_play
 from minipost.site.play import Frame, Play, Series, figure_html
-from minipost.site.sources import api_page, as_table, lesson_page, modules, notebook_of
+from minipost.site.sources import api_page, as_table, lesson_page, modules, notebook_of, rooms
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYS = {play.slug: play for play in every_play()}
@@ -166,12 +166,15 @@ def test_flowcharts_become_tables() -> None:
     assert table.splitlines()[2:] == ["| Is it? Really | yes, it is | do |", "| do | → | done |"]
 
 
-def test_every_public_module_has_a_page() -> None:
+def test_every_public_module_is_on_one_page() -> None:
     names = modules()
     assert {"minipost.losses.dpo", "minipost.stages.ppo", "minipost.site.command"} <= set(names)
     assert "minipost.__main__" not in names
-    assert ":members:" in api_page("minipost.losses.dpo", [])
-    assert "   minipost.losses.dpo\n" in api_page("minipost.losses", ["minipost.losses.dpo"])
+    pages = rooms(names)
+    assert sorted(name for page in pages.values() for name in page) == sorted(names)
+    assert "minipost.cli" in pages["minipost"] and pages["minipost.losses"][0] == "minipost.losses"
+    assert ".. automodule:: minipost.losses.dpo\n   :members:" in api_page(pages["minipost.losses"], [])
+    assert "   minipost.losses\n" in api_page(["minipost"], ["minipost.losses"])
 
 
 class Tags(html.parser.HTMLParser):

@@ -58,17 +58,19 @@ def agreement(found: Candidates, proxy: Floats) -> tuple[float, float]:
 
 def by_gap(found: Candidates, proxy: Floats) -> dict[str, Floats]:
     """For each bin of `GAPS`: `gap`, its mean; `right`, how often the truly better answer scores higher; `people`, how
-    often a label agrees with the utility; `pairs`, how many there are."""
+    often a label agrees with the utility; `truth`, how often the two differ in being right; `pairs`, how many."""
     task, first, second = found.pairs()
     gap = found.gold[task, first] - found.gold[task, second]
     right = (proxy[task, first] - proxy[task, second]) * np.sign(gap) > 0
-    size = np.abs(gap)
+    size, correct = np.abs(gap), found.terms["correct"]
+    truth = np.abs(correct[task, first] - correct[task, second]) >= 0.5
     bins = [(size > low) & (size <= high) for low, high in pairwise(GAPS)]
     bins = [b for b in bins if b.any()]
     return {
         "gap": np.array([size[b].mean() for b in bins]),
         "right": np.array([right[b].mean() for b in bins]),
         "people": np.array([preferred(size[b]).mean() for b in bins]),
+        "truth": np.array([truth[b].mean() for b in bins]),
         "pairs": np.array([float(b.sum()) for b in bins]),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from minipost.claims.statistics import interval
-from minipost.report.style import canvas, colour, styled
+from minipost.report.style import WIDTH, canvas, colour, styled
 from minipost.report.wording import number
 
 LINES = (("sft", "-", "o"), ("ppo", "--", "D"), ("best_of_n", "-.", "^"), ("dpo", ":", "v"), ("grpo", "-", "P"))
@@ -32,8 +33,8 @@ def sweep(
     Arms stand side by side in the order given; with another `scale` their names are numbers, and stand there. The
     `control` is hollow, and a dotted line goes through its mean.
     """
-    figure, ax = canvas(ax)
     names = list(arms)
+    figure, ax = canvas(ax, width=max(WIDTH, 1.1 * len(names) if scale == "even" else 0))
     places = [float(i if scale == "even" else name) for i, name in enumerate(names)]
     means = []
     for place, name in zip(places, names, strict=True):
@@ -47,7 +48,7 @@ def sweep(
         if name == control:
             ax.axhline(mean, color=colour("muted"), linestyle=":", linewidth=1, zorder=0)
     if scale == "even":
-        ax.set_xticks(places, [name.replace(", ", ",\n") for name in names])
+        ax.set_xticks(places, [fill(name, 15) for name in names])
         ax.margins(x=0.15)
     else:
         ax.plot(places, means, color=colour("sft"), linewidth=1, alpha=0.7)
