@@ -17,7 +17,8 @@
 # **You will learn:** a base model as a mixture of everyone who wrote its web; what a prompt, SFT and preferences each
 # do to that mixture; how to compare base models that have different tokenizers.
 #
-# **You need:** lessons 4 (pretraining), 5 (SFT) and 10 (DPO); about three minutes on two cores for nine small models.
+# **You need:** lessons 4 (pretraining), 5 (SFT) and 10 (DPO); about four minutes on two cores, the first time, for nine
+# small models.
 #
 # Post-training is often explained as a repair: the web is noisy and uncontrolled, SFT and preferences compensate. If
 # so, a better web should leave less to repair. In the village we can buy a better web, and know the true utility of
