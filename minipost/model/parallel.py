@@ -32,11 +32,26 @@ def threads() -> int:
 
 
 def map_shards(function: Callable[[S], Any], shards: Sequence[S]) -> list[Any]:
-    """`[function(s) for s in shards]`, `threads()` at a time."""
+    """`[function(s) for s in shards]`, `threads()` at a time. The caller's thread works, too.
+
+    Each thread takes the next shard when it is done with its last: two hand-overs, however many shards there are. An
+    error in any shard is raised once all threads have stopped.
+    """
     set_blas_threads(1)
-    if len(shards) == 1 or threads() == 1:
-        return [function(shard) for shard in shards]
-    return list(_pool().map(function, shards))
+    results: list[Any] = [None] * len(shards)
+    waiting = iter(range(len(shards)))  # shared: taking the next number of a range is one step of the interpreter
+
+    def work() -> None:
+        for i in waiting:
+            results[i] = function(shards[i])
+
+    helpers = [_pool().submit(work) for _ in range(min(threads(), len(shards)) - 1)]
+    try:
+        work()
+    finally:
+        for helper in helpers:
+            helper.result()
+    return results
 
 
 def value_and_grad(
@@ -70,4 +85,4 @@ def value_and_grad(
 
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads(), thread_name_prefix="minipost")
+    return ThreadPoolExecutor(max(1, threads() - 1), thread_name_prefix="minipost")

@@ -121,3 +121,14 @@ def test_orthogonalized_keeps_directions_and_levels_singular_values(rows: int, c
     levelled = u.T @ orthogonalized(x) @ vt.T
     np.testing.assert_allclose(levelled, np.diag(np.diag(levelled)), atol=1e-6)  # the same singular vectors
     assert np.diag(levelled) == pytest.approx(1.0, abs=0.4)
+
+
+@check
+@given(rows=st.integers(1, 12), columns=st.integers(1, 12), rounds=st.integers(1, 6), seed=st.integers(0, 999))
+def test_rounds_on_the_gram_matrix_are_newton_schulz(rows: int, columns: int, rounds: int, seed: int) -> None:
+    x = np.random.default_rng(seed).standard_normal((rows, columns))
+    y = x / (np.linalg.norm(x) + 1e-7)
+    for _ in range(rounds):
+        gram = y @ y.T
+        y = 3.4445 * y - 4.7750 * gram @ y + 2.0315 * gram @ gram @ y
+    np.testing.assert_allclose(orthogonalized(x, rounds), y, atol=1e-9)
