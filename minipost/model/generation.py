@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from minipost.autograd import fused
 from minipost.kernels import attention, decode, rope
 from minipost.kernels import sample as sample_kernel
+from minipost.model import lora
 from minipost.model.config import Array, ModelConfig, ModelError
 from minipost.model.parallel import map_shards, threads
 from minipost.model.transformer import output_weight, rotary_table, trunk
@@ -72,6 +74,7 @@ def generate(
             f"a prompt of {longest} tokens and {max_new_tokens} new ones do not fit the context of {config.context}: "
             "shorten the prompt or lower the limit."
         )
+    weights = lora.merge(weights)  # adapters cost two products each at every step, and merging once
     uniforms = rng.random((len(prompts), max_new_tokens))
     size = min(GROUP, -(-len(prompts) // threads()))
     groups = [range(lo, min(lo + size, len(prompts))) for lo in range(0, len(prompts), size)]
@@ -132,11 +135,18 @@ class _Cache:
     """Keys and values of S sequences up to `limit` tokens, for every layer."""
 
     def __init__(self, weights: Mapping[str, Array], config: ModelConfig, S: int, limit: int) -> None:
-        self.weights, self.config = weights if S == 1 else by_columns(weights), config
+        self.config, self.by_rows = config, S == 1
+        self.weights = weights if self.by_rows else by_columns(weights)
+        self.layers = [self._matrices(f"layers.{i}.") for i in range(config.layers)]
         shape = (config.layers, S, config.kv_heads, limit, config.head_dim)
         dtype = weights["norm"].dtype
         self.keys, self.values = np.empty(shape, dtype), np.empty(shape, dtype)
         self.cos, self.sin = rotary_table(config, dtype.str)
+
+    def _matrices(self, layer: str) -> list[Any]:
+        """What `decode.layer` takes of a layer, in its order."""
+        names = ("attention_norm", "qkv", "attention_out", "mlp_norm", "gate_up", "mlp_down")
+        return [self.weights[layer + name] if self.by_rows else self.weights[layer + name].T for name in names]
 
     def read(self, tokens: Array) -> None:
         """Fill the cache with the first tokens[S, T] of all sequences at once."""
@@ -156,22 +166,15 @@ class _Cache:
 
     def step(self, slots: Array, tokens: Array, position: int) -> Array:
         """Feed one token to each of the sequences `slots`: hidden states [len(slots), C]."""
-        positions = np.full(len(slots), position)
-
-        def attend(layer: int, qkv: Array) -> Array:
-            out = np.empty((len(slots), self.config.dim), qkv.dtype)
-            keys, values = self.keys[layer], self.values[layer]
-            decode.attend(qkv, slots, positions, keys, values, self.cos, self.sin, self.config.heads, out)
-            return out
-
-        hidden: Array = trunk(self.weights, self.config, tokens, attend)
+        c, x, positions = self.config, self.weights["embedding"][tokens], np.full(len(slots), position)
+        for matrices, keys, values in zip(self.layers, self.keys, self.values, strict=True):
+            decode.layer(
+                x, *matrices, self.by_rows, c.norm_eps, slots, positions, keys, values, self.cos, self.sin, c.heads
+            )
+        hidden: Array = fused.rms_norm(x, self.weights["norm"], c.norm_eps)
         return hidden
 
 
 def by_columns(weights: Mapping[str, Array]) -> dict[str, Array]:
-    """The same weights, the layers' matrices stored column by column.
-
-    `x @ w.T` for the few rows of a step then reads `w.T` as it lies. Stored by rows, OpenBLAS repacks all of `w` for
-    each product: with 8 rows of 128 to 256 channels that takes three to five times as long as the product itself.
-    """
+    """The same weights, the layers' matrices stored column by column: see `kernels.decode.project`."""
     return {n: np.asfortranarray(w) if w.ndim == 2 and n.startswith("layers.") else w for n, w in weights.items()}

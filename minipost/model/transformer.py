@@ -4,8 +4,8 @@
     for each layer:   x += W_o attend(W_qkv norm(x));   x += W_down swiglu(W_gate_up norm(x))
     logits = norm(x) W_output^T
 
-The same lines serve training, scoring and generation: with Tensors as weights they record a tape, with arrays they only
-compute; and `attend` is either the kernel over whole rows or the one over a cache of past keys and values.
+The same lines serve training, scoring and reading prompts: with Tensors as weights they record a tape, with arrays they
+only compute. For the one token a sequence of a generation's step `kernels.decode.layer` says a layer's two lines again.
 N tokens in all, B rows of T, C channels, V vocabulary.
 """
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minipost.kernels.sample import reference
-from minipost.model import ModelConfig, ModelError, Sampled, Sampling, generate, logits, parallel, readout, shapes
+from minipost.model import ModelConfig, ModelError, Sampled, Sampling, generate, logits, lora, parallel, readout, shapes
 from minipost.text.batching import Example, pack
 
 V, END = 11, 10
@@ -86,6 +86,17 @@ def test_a_row_depends_on_its_prompt_and_random_numbers_only() -> None:
     np.testing.assert_allclose(run(strangers)[2].logps, together[2].logps, rtol=1e-10)
     assert run(strangers)[2].tokens == together[2].tokens
     assert run(PROMPTS[:1])[0].tokens == together[0].tokens  # row 0 draws the same numbers alone
+
+
+def test_adapters_generate_what_their_merged_model_does() -> None:
+    rng = np.random.default_rng(5)
+    pairs = {n: p + 0.1 for n, p in lora.adapters(some_weights(), 2, rng).items()}
+    for prompts in (PROMPTS, PROMPTS[1:2]):
+        found = []
+        for weights in ({**some_weights(), **pairs}, lora.merge({**some_weights(), **pairs}), some_weights()):
+            rng = np.random.default_rng(0)
+            found.append([s.tokens for s in generate(weights, CONFIG, prompts, rng, end_id=END, max_new_tokens=12)])
+        assert found[0] == found[1] != found[2]
 
 
 @pytest.mark.parametrize("prompt", [PROMPTS[1], PROMPTS[3], [7] * 28])
