@@ -271,8 +271,8 @@ def decoding(B: int, T: int, H: int, C: int, V: int) -> None:
     def one_token_reference(qkv: Array, keys: Array, values: Array) -> Array:
         q, k, v = (x.reshape(B, H, D) for x in split_heads(qkv, H, H))
         q, k = (rope.reference(x, last, cos, sin) for x in (q, k))
-        keys[:, :, -1], values[:, :, -1] = k, v
-        scores = np.einsum("bhd,bhjd->bhj", q, keys) / np.float32(np.sqrt(D))
+        keys[..., -1], values[:, :, -1] = k, v
+        scores = np.einsum("bhd,bhdj->bhj", q, keys) / np.float32(np.sqrt(D))
         p = np.exp(scores - scores.max(-1, keepdims=True))
         return np.einsum("bhj,bhjd->bhd", p / p.sum(-1, keepdims=True), values).reshape(B, C)
 
@@ -282,8 +282,8 @@ def decoding(B: int, T: int, H: int, C: int, V: int) -> None:
         q, k, v = (x.view(B, H, 1, D) for x in split_heads(qkv, H, H))
         (qa, qb), (ka, kb) = q.chunk(2, dim=-1), k.chunk(2, dim=-1)
         q, k = (torch.cat([a * c - b * s, b * c + a * s], dim=-1) for a, b in ((qa, qb), (ka, kb)))
-        keys[:, :, -1:], values[:, :, -1:] = k, v
-        return functional().scaled_dot_product_attention(q, keys, values).view(B, C)
+        keys[..., -1:], values[:, :, -1:] = k.mT, v
+        return functional().scaled_dot_product_attention(q, keys.mT, values).view(B, C)
 
     def draw(logits: Array, uniforms: Array) -> Array:
         tokens, logp = np.empty(B, np.int64), np.empty(B)
@@ -297,7 +297,7 @@ def decoding(B: int, T: int, H: int, C: int, V: int) -> None:
         return logp[np.arange(B), np.minimum(tokens, V - 1)]
 
     register(
-        f"attention for one token of {B}", normal((B, 3 * C), (B, H, T, D), (B, H, T, D)), one_token,
+        f"attention for one token of {B}", normal((B, 3 * C), (B, H, D, T), (B, H, T, D)), one_token,
         one_token_reference, torch_one_token, flops=4 * B * T * C, bytes=8 * B * T * C,
     )  # fmt: skip
     register(

@@ -24,6 +24,7 @@ from numba.extending import overload
 from minipost.kernels.jit import OPTIONS, kernel
 
 NO_TRANSPOSE, TRANSPOSE, ROW_MAJOR = 111, 112, 101  # cblas's own numbers
+SMALL = 1_000_000  # OpenBLAS multiplies m x n x k up to this without packing, on processors with AVX-512
 _PREFIXES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
 
 

@@ -8,7 +8,7 @@ sampled token's log-probability is recorded under the transform (temperature, to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,7 +104,7 @@ def _generate_group(
         sequences[i, : len(p)] = p
     logps, stops, ended = np.zeros((S, limit)), lengths + max_new, np.zeros(S, bool)
     cache = _Cache(weights, config, S, limit)
-    output = output_weight(weights) if S == 1 else np.asfortranarray(output_weight(weights))
+    output = output_weight(weights) if S == 1 else decode.panels(output_weight(weights))
     active = np.arange(S)
     shared = int(lengths.min()) - 1
     if shared > 0:
@@ -114,7 +114,8 @@ def _generate_group(
         free = lengths[active] <= t + 1  # past the prompt: the next token is sampled
         if free.any():
             rows = active[free]
-            logits = hidden[free] @ output.T
+            logits = np.empty((len(rows), len(output)), hidden.dtype)
+            decode.project(hidden[free], output, S == 1, 0.0, logits)
             tokens, logp = np.empty(len(rows), np.int64), np.empty(len(rows))
             u = uniforms[rows, t + 1 - lengths[rows]]
             sample_kernel.sample(logits, u, sampling.temperature, sampling.top_k, sampling.top_p, tokens, logp)
@@ -136,17 +137,17 @@ class _Cache:
 
     def __init__(self, weights: Mapping[str, Array], config: ModelConfig, S: int, limit: int) -> None:
         self.config, self.by_rows = config, S == 1
-        self.weights = weights if self.by_rows else by_columns(weights)
-        self.layers = [self._matrices(f"layers.{i}.") for i in range(config.layers)]
-        shape = (config.layers, S, config.kv_heads, limit, config.head_dim)
-        dtype = weights["norm"].dtype
-        self.keys, self.values = np.empty(shape, dtype), np.empty(shape, dtype)
+        self.weights = weights
+        self.layers: list[Any] = [tuple(self._matrices(f"layers.{i}.")) for i in range(config.layers)]
+        L, K, D, dtype = config.layers, config.kv_heads, config.head_dim, weights["norm"].dtype
+        self.keys, self.values = np.empty((L, S, K, D, limit), dtype), np.empty((L, S, K, limit, D), dtype)
         self.cos, self.sin = rotary_table(config, dtype.str)
 
-    def _matrices(self, layer: str) -> list[Any]:
+    def _matrices(self, layer: str) -> Iterator[Array]:
         """What `decode.layer` takes of a layer, in its order."""
-        names = ("attention_norm", "qkv", "attention_out", "mlp_norm", "gate_up", "mlp_down")
-        return [self.weights[layer + name] if self.by_rows else self.weights[layer + name].T for name in names]
+        for name in ("attention_norm", "qkv", "attention_out", "mlp_norm", "gate_up", "mlp_down"):
+            w = self.weights[layer + name]
+            yield w if self.by_rows or w.ndim == 1 else decode.panels(w)
 
     def read(self, tokens: Array) -> None:
         """Fill the cache with the first tokens[S, T] of all sequences at once."""
@@ -156,7 +157,7 @@ class _Cache:
         def attend(layer: int, qkv: Array) -> Array:
             rope.rotate(qkv, positions, self.cos, self.sin, H + K, 1.0, qkv)
             q, k, v = fused.split_heads(qkv.reshape(S, T, -1), H, K)
-            self.keys[layer, :, :, :T] = k.reshape(S, T, K, D).swapaxes(1, 2)
+            self.keys[layer, ..., :T] = k.reshape(S, T, K, D).transpose(0, 2, 3, 1)
             self.values[layer, :, :, :T] = v.reshape(S, T, K, D).swapaxes(1, 2)
             out, lse = np.empty((S, T, H * D), qkv.dtype), np.empty((S, H, T), qkv.dtype)
             attention.forward(q, k, v, start, H, out, lse)
@@ -167,14 +168,9 @@ class _Cache:
     def step(self, slots: Array, tokens: Array, position: int) -> Array:
         """Feed one token to each of the sequences `slots`: hidden states [len(slots), C]."""
         c, x, positions = self.config, self.weights["embedding"][tokens], np.full(len(slots), position)
-        for matrices, keys, values in zip(self.layers, self.keys, self.values, strict=True):
+        for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
             decode.layer(
-                x, *matrices, self.by_rows, c.norm_eps, slots, positions, keys, values, self.cos, self.sin, c.heads
+                x, slots, positions, keys, values, self.cos, self.sin, c.heads, c.norm_eps, self.by_rows, *layer
             )
         hidden: Array = fused.rms_norm(x, self.weights["norm"], c.norm_eps)
         return hidden
-
-
-def by_columns(weights: Mapping[str, Array]) -> dict[str, Array]:
-    """The same weights, the layers' matrices stored column by column: see `kernels.decode.project`."""
-    return {n: np.asfortranarray(w) if w.ndim == 2 and n.startswith("layers.") else w for n, w in weights.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minipost.autograd import Tensor, check_gradient, fused
@@ -237,7 +237,7 @@ def test_decoding_attends_as_the_full_kernel_does() -> None:
     positions = np.tile(np.arange(T, dtype=np.int32), (B, 1))
     layout = fused.Layout(positions, np.zeros((B, T), np.int32), cos, sin)
     expected = fused.attention(qkv.reshape(B * T, -1), layout, H, K).reshape(B, T, H * D)
-    keys, values = np.zeros((5, K, T, D)), np.zeros((5, K, T, D))
+    keys, values = np.zeros((5, K, D, T)), np.zeros((5, K, T, D))
     lengths, slots = np.array([9, 4, 7]), np.array([4, 0, 2])
     for t in range(T):
         active = np.flatnonzero(t < lengths)
@@ -245,3 +245,15 @@ def test_decoding_attends_as_the_full_kernel_does() -> None:
         at = np.full(len(active), t)
         decode.attend(qkv[active, t].copy(), slots[active], at, keys, values, cos, sin, H, out)
         np.testing.assert_allclose(out, expected[active, t], rtol=1e-10)
+
+
+@check
+@given(B=st.integers(1, 40), fan_in=st.integers(1, 70), out=st.integers(1, 200), beta=st.sampled_from([0.0, 1.0]))
+@example(B=70, fan_in=600, out=130, beta=1.0)  # more rows than are multiplied at a time
+def test_a_projection_is_the_product_however_its_matrix_is_stored(B: int, fan_in: int, out: int, beta: float) -> None:
+    rng = np.random.default_rng(B + fan_in + out)
+    x, w, y = rng.normal(size=(B, fan_in)), rng.normal(size=(out, fan_in)), rng.normal(size=(B, out))
+    for stored, by_rows in ((w, True), (decode.panels(w), False)):
+        found = y.copy()
+        decode.project(x, stored, by_rows, beta, found)
+        np.testing.assert_allclose(found, x @ w.T + beta * y, atol=1e-12)
