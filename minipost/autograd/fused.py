@@ -17,24 +17,39 @@ import numpy as np
 
 from minipost.autograd.tensor import Array, AutogradError, Tensor, record, value
 from minipost.kernels import attention as attention_kernel
+from minipost.kernels import blas
 from minipost.kernels import cross_entropy as cross_entropy_kernel
 from minipost.kernels import embedding as embedding_kernel
 from minipost.kernels import rms_norm as rms_norm_kernel
 from minipost.kernels import rope as rope_kernel
 from minipost.kernels import swiglu as swiglu_kernel
 
+FEW = 64  # rows for which it does not pay to turn a weight around
+
 
 def linear(x: Any, weight: Any) -> Any:
     """`x @ weight.T`: x[N, I], weight[O, I] -> [N, O]."""
-    xv, wv = _matrix("linear", x), _matrix("linear", weight, any_order=True)
+    xv, wv = _matrix("linear", x), _matrix("linear", weight)
     if xv.shape[1] != wv.shape[1]:
         raise AutogradError(f"linear of x {xv.shape} with weight {wv.shape}: x needs {wv.shape[1]} channels.")
+    dtype = np.result_type(xv, wv)  # a product has one type throughout
+    xv, wv = xv.astype(dtype, copy=False), wv.astype(dtype, copy=False)
+    y = np.empty((len(xv), len(wv)), dtype)
+    if len(xv) < FEW:
+        np.matmul(xv, wv.T, out=y)
+    else:
+        blas.product(xv, np.ascontiguousarray(wv.T), y)
 
     def vjp(g: Array) -> tuple[Array | None, Array | None]:
         """A constant costs no product: a frozen weight (LoRA), or the first layer's input."""
-        return (g @ wv if isinstance(x, Tensor) else None), (g.T @ xv if isinstance(weight, Tensor) else None)
+        g, dx, dw = np.ascontiguousarray(g, dtype), None, None
+        if isinstance(x, Tensor):
+            blas.product(g, wv, dx := np.empty_like(xv))
+        if isinstance(weight, Tensor):
+            blas.product_of_transposed(g, xv, dw := np.empty_like(wv), 0.0)
+        return dx, dw
 
-    return record(xv @ wv.T, (x, weight), vjp)
+    return record(y, (x, weight), vjp)
 
 
 def embedding(weight: Any, tokens: Array) -> Any:
@@ -172,12 +187,12 @@ def weighted_nll(hidden: Any, weight: Any, targets: Array, weights: Array) -> An
     return record(np.asarray(loss, hv.dtype), (hidden, weight), lambda g: (g * dh, g * dw))
 
 
-def _matrix(name: str, x: Any, any_order: bool = False) -> Array:
-    """The value of `x` as a C-contiguous matrix, which is what kernels take; BLAS takes any order."""
+def _matrix(name: str, x: Any) -> Array:
+    """The value of `x` as a C-contiguous matrix, which is what kernels take."""
     array = np.asarray(value(x))
     if array.ndim != 2 or array.dtype not in (np.float32, np.float64):
         raise AutogradError(f"{name} needs a float matrix, got {array.dtype} of shape {array.shape}.")
-    return array if any_order or array.flags.c_contiguous else np.ascontiguousarray(array)
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
 def _gradient_of(weight: Any, values: Array) -> Array:

@@ -24,7 +24,6 @@ from numba.extending import overload
 from minipost.kernels.jit import OPTIONS, kernel
 
 NO_TRANSPOSE, TRANSPOSE, ROW_MAJOR = 111, 112, 101  # cblas's own numbers
-SMALL = 1_000_000  # OpenBLAS multiplies m x n x k up to this without packing, on processors with AVX-512
 _PREFIXES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
 
 
@@ -49,6 +48,15 @@ def set_blas_threads(count: int) -> None:
     function = getattr(_library, "scipy_openblas_set_num_threads64_", None)
     if function is not None:
         function(ctypes.c_int(count))
+
+
+def _unpacked_limit() -> int:
+    """Up to which m * n * k OpenBLAS multiplies without packing: only its code for AVX-512 ever does."""
+    name = getattr(_library, "scipy_openblas_get_corename64_", None)
+    if name is None:
+        return 0
+    name.restype = ctypes.c_char_p
+    return 1_000_000 if name() in (b"SkylakeX", b"Cooperlake", b"SapphireRapids") else 0
 
 
 def _loops(real: Any, dtype: Any) -> Any:
@@ -106,6 +114,8 @@ _library = _open_numpy_blas()
 _kept_alive: list[Any] = []
 _sgemm = _provide("s", types.float32, np.float32)
 _dgemm = _provide("d", types.float64, np.float64)
+SMALL = _unpacked_limit()
+TILE, DEEP = 64, 256  # columns of a tile, and how many terms of a sum are added at a time
 set_blas_threads(1)
 
 
@@ -113,6 +123,12 @@ def gemm(a: Any, b: Any, c: Any, transpose_a: bool, transpose_b: bool, alpha: fl
     """`c = alpha op(a) op(b) + beta c` inside kernels, for matrices with contiguous last axes; rows may be strided."""
     A, B = (a.T if transpose_a else a), (b.T if transpose_b else b)
     c[...] = alpha * (A @ B) + (beta * c if beta != 0 else 0)
+
+
+@kernel
+def row_stride(x: Any) -> int:
+    """From one row to the next, in numbers. NumPy says anything of a single row; BLAS wants at least its length."""
+    return max(x.strides[0] // x.itemsize, x.shape[1])
 
 
 @overload(gemm, jit_options=OPTIONS)
@@ -127,9 +143,8 @@ def _gemm_in_kernels(a, b, c, transpose_a, transpose_b, alpha, beta):  # type: i
         k = a.shape[0] if transpose_a else a.shape[1]
         function(
             np.int32(ROW_MAJOR), np.int32(ta), np.int32(tb), m, n, k,
-            real(alpha), a.ctypes.data, a.strides[0] // a.itemsize,
-            b.ctypes.data, b.strides[0] // b.itemsize,
-            real(beta), c.ctypes.data, c.strides[0] // c.itemsize,
+            real(alpha), a.ctypes.data, row_stride(a), b.ctypes.data, row_stride(b),
+            real(beta), c.ctypes.data, row_stride(c),
         )  # fmt: skip
 
     return call
@@ -139,3 +154,42 @@ def _gemm_in_kernels(a, b, c, transpose_a, transpose_b, alpha, beta):  # type: i
 def matmul_into(a: Any, b: Any, c: Any, transpose_a: bool, transpose_b: bool, alpha: float, beta: float) -> None:
     """`gemm` for callers in Python."""
     gemm(a, b, c, transpose_a, transpose_b, alpha, beta)
+
+
+@kernel
+def rows_together(rows: int, columns: int, inner: int) -> int:
+    """How many of `rows` to multiply by `[inner, columns]` at a time, so that nothing is packed, or all."""
+    fit = SMALL // (columns * inner) // 8 * 8
+    return fit if fit >= 8 else rows
+
+
+@kernel
+def product(a: Any, b: Any, c: Any) -> None:
+    """c[m, n] = a[m, k] @ b[k, n], tile by tile.
+
+    OpenBLAS copies the operands of a large product into a layout of its own, and those of a small one not: in tiles a
+    product of 1024 rows by 128 channels runs at 110 GFLOP/s, in one piece at 97.
+    """
+    (m, k), n = a.shape, b.shape[1]
+    together = rows_together(m, TILE, min(k, DEEP))
+    columns, deep = (TILE, DEEP) if together < m else (n, k)
+    for i in range(0, m, together):
+        for p in range(0, k, deep):
+            left = a[i : i + together, p : p + deep]
+            for j in range(0, n, columns):
+                part = c[i : i + together, j : j + columns]
+                gemm(left, b[p : p + deep, j : j + columns], part, False, False, 1.0, 0.0 if p == 0 else 1.0)
+
+
+@kernel
+def product_of_transposed(a: Any, b: Any, c: Any, beta: float) -> None:
+    """c[m, n] = a[k, m].T @ b[k, n] + beta c, tile by tile: see `product`."""
+    (k, m), n = a.shape, b.shape[1]
+    together = rows_together(k, TILE, 2 * TILE)
+    rows, columns = (2 * TILE, TILE) if together < k else (m, n)
+    for p in range(0, k, together):
+        for i in range(0, m, rows):
+            for j in range(0, n, columns):
+                part = c[i : i + rows, j : j + columns]
+                left, right = a[p : p + together, i : i + rows], b[p : p + together, j : j + columns]
+                gemm(left, right, part, True, False, 1.0, beta if p == 0 else 1.0)

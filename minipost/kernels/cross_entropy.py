@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minipost.kernels.blas import gemm
+from minipost.kernels.blas import gemm, product, product_of_transposed
 from minipost.kernels.jit import exp, kernel, largest
 
 CHUNK = 128  # rows of logits at a time: 128 x 2048 floats are 1 MB
@@ -68,6 +68,7 @@ def logps_backward(
     dlogits_j = g_logps (1[j = target] - p_j) - g_entropy p_j (log p_j + entropy)
     """
     N, V = hidden.shape[0], weight.shape[0]
+    inverse = hidden.dtype.type(1 / temperature)
     buffer = np.empty((min(CHUNK, N), V), hidden.dtype)
     dweight[...] = 0
     for lo in range(0, N, CHUNK):
@@ -77,7 +78,7 @@ def logps_backward(
         for i in range(lo, hi):
             row = chunk[i - lo]
             _, entropy = softmax_in_place(row)
-            gl, ge = g_logps[i], g_entropy[i]
+            gl, ge = g_logps[i] * inverse, g_entropy[i] * inverse
             if ge == 0:
                 for j in range(V):
                     row[j] *= -gl
@@ -86,9 +87,9 @@ def logps_backward(
                     log_p = np.log(row[j]) if row[j] > 0 else hidden.dtype.type(0)
                     row[j] *= -(gl + ge * (log_p + entropy))
             row[targets[i]] += gl
-        gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0 / temperature, 0.0)
+        product(chunk, weight, dhidden[lo:hi])
         if len(dweight) > 0:
-            gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0 / temperature, 1.0)
+            product_of_transposed(chunk, hidden[lo:hi], dweight, 1.0)
 
 
 @kernel
@@ -110,7 +111,7 @@ def weighted_nll(hidden: Any, weight: Any, targets: Any, weights: Any, dhidden: 
             for j in range(V):
                 row[j] *= weights[i]
             row[targets[i]] -= weights[i]
-        gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0, 0.0)
+        product(chunk, weight, dhidden[lo:hi])
         if len(dweight) > 0:
-            gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0, 1.0)
+            product_of_transposed(chunk, hidden[lo:hi], dweight, 1.0)
     return loss

@@ -16,15 +16,15 @@ import numpy as np
 
 from minipost.kernels import rms_norm, swiglu
 from minipost.kernels.attention import softmax_row
-from minipost.kernels.blas import SMALL, gemm
+from minipost.kernels.blas import gemm, rows_together
 from minipost.kernels.jit import kernel
 from minipost.kernels.rope import rotate_row
 
 
 @kernel
 def layer(
-    x: Any, slots: Any, positions: Any, keys: Any, values: Any, cos: Any, sin: Any, heads: int, eps: float, by_rows: bool,
-    attention_norm: Any, qkv: Any, attention_out: Any, mlp_norm: Any, gate_up: Any, mlp_down: Any,
+    x: Any, slots: Any, positions: Any, keys: Any, values: Any, cos: Any, sin: Any, heads: int, eps: float,
+    by_rows: bool, attention_norm: Any, qkv: Any, attention_out: Any, mlp_norm: Any, gate_up: Any, mlp_down: Any,
 ) -> None:  # fmt: skip
     """`x += W_o attend(W_qkv norm(x)); x += W_down swiglu(W_gate_up norm(x))` in place, for x[B, C]; the cache grows.
 
@@ -51,8 +51,8 @@ PANEL = 64  # rows of W that lie together
 def panels(w: Any) -> Any:
     """W[out, in] for `project` with several rows: the same shape, but 64 rows of W lie together, transposed.
 
-    A matrix product of a few rows is bound by how fast W can be read. OpenBLAS repacks whole rows of W for every product,
-    and columns are read with a stride; panels are neither: 30 -> 67 GFLOP/s for 8 rows and a cold W[1408, 256].
+    A matrix product of a few rows is bound by how fast W can be read. OpenBLAS repacks whole rows of W each time, and
+    columns are read with a stride; panels are neither: 30 -> 67 GFLOP/s for 8 rows and a cold W[1408, 256].
     """
     whole = len(w) // PANEL * PANEL
     upper = w[:whole].reshape(-1, PANEL, w.shape[1]).swapaxes(1, 2)
@@ -77,7 +77,7 @@ def project(x: Any, w: Any, by_rows: bool, beta: float, y: Any) -> None:
                 out[o] = total if beta == 0 else total + out[o]
         return
     flat = w.reshape(-1)
-    together = max(8, SMALL // (PANEL * fan_in))
+    together = rows_together(B, PANEL, fan_in)
     for o0 in range(0, fan_out, PANEL):
         o1 = min(o0 + PANEL, fan_out)
         panel = flat[o0 * fan_in : o1 * fan_in].reshape(fan_in, o1 - o0)

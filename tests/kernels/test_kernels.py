@@ -257,3 +257,21 @@ def test_a_projection_is_the_product_however_its_matrix_is_stored(B: int, fan_in
         found = y.copy()
         decode.project(x, stored, by_rows, beta, found)
         np.testing.assert_allclose(found, x @ w.T + beta * y, atol=1e-12)
+
+
+@check
+@given(
+    m=st.integers(1, 300), k=st.integers(1, 300), n=st.integers(1, 150), dtype=st.sampled_from([np.float32, np.float64])
+)  # fmt: skip
+@example(m=1030, k=600, n=130, dtype=np.float32)  # tiles in all three directions, none of which divides
+def test_products_in_tiles_are_products(m: int, k: int, n: int, dtype: type) -> None:
+    rng = np.random.default_rng(m + k + n)
+    a, b, start = (rng.normal(size=s).astype(dtype) for s in ((m, k), (k, n), (m, n)))
+    close = {"rtol": 1e-3, "atol": 1e-3} if dtype == np.float32 else {"rtol": 1e-9, "atol": 1e-9}
+    out = np.full_like(start, np.nan)
+    blas.product(a, b, out)
+    np.testing.assert_allclose(out, a @ b, **close)
+    blas.product_of_transposed(np.ascontiguousarray(a.T), b, start_and := start.copy(), 1.0)
+    np.testing.assert_allclose(start_and, a @ b + start, **close)
+    blas.product_of_transposed(np.ascontiguousarray(a.T), b, out, 0.0)
+    np.testing.assert_allclose(out, a @ b, **close)
