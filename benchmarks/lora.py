@@ -23,6 +23,7 @@ from minipost.convert import ImportConfig, import_run
 from minipost.model import Sampling, generate, readout
 from minipost.runs import Run
 from minipost.stages import dpo, sft
+from minipost.stages.pairs import encode_pair
 from minipost.stages.training import Model, read_off
 from minipost.text import prompt_tokens
 from minipost.world.collect import Demonstration, Pair
@@ -66,7 +67,7 @@ class Measured:
 
 
 def measure(model: Model, pairs: list[Pair]) -> Measured:
-    sides = dpo.encode(model, pairs)
+    sides = [encode_pair(model.tokenizer, pair) for pair in pairs]
     flat = [side for pair in sides for side in pair]
     logps = read_off(readout.sequence_logps, model, flat, ROW, group=16).reshape(-1, 2)
     return Measured(logps, np.array([[len(side.response) for side in pair] for pair in sides]))
@@ -111,7 +112,7 @@ def command(argv: Sequence[str]) -> None:
         learning_rate=args.dpo_rate, lora_rank=args.rank, overwrite=True,
     )  # fmt: skip
     run = Run.create(dpo_config.out, "dpo", dpo_config, 0, {"policy": dpo_config.policy}, overwrite=True)
-    pairs = dpo.encode(tuned, [pair for pair, _ in train])
+    pairs = [encode_pair(tuned.tokenizer, pair) for pair, _ in train]
     seconds, weights = timed(lambda: dpo.train(run, tuned, pairs, dpo_config))
     run.finish(weights, base.config.to_dict(), base.tokenizer)
     preferring = Model(weights, base.config, base.tokenizer)
