@@ -174,11 +174,11 @@ def test_typed_and_versioned() -> None:
 
 
 def test_readme_commands_match_the_project() -> None:
-    """The two commands for a fresh machine name an extra and a script that exist."""
+    """The commands for a fresh machine (the tour, the tests, the first lesson) name what exists."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     commands = re.findall(r"^python3 -m venv .*$", readme, re.MULTILINE)
-    assert len(commands) == 2
+    assert len(commands) == 3 and (ROOT / commands[2].split()[-1]).is_file()
     assert all(extra in project["optional-dependencies"] for extra in re.findall(r"\[(\w+)\]\"", "".join(commands)))
     assert set(re.findall(r"\.venv/bin/(\w+)", commands[0])) == {"pip", *project["scripts"]}
 
