@@ -18,7 +18,7 @@
 # **You will learn:** what each stage adds, how one tells whether it did, and what the numbers of every later lesson
 # mean.
 #
-# **You need:** Python and NumPy; about three minutes on two cores for the small models of this page (ten for those of
+# **You need:** Python and NumPy; about two minutes on two cores for the small models of this page (ten for those of
 # `minipost tour`).
 #
 # A modern assistant is made in three stages. *Pretraining* learns language and facts by predicting the next token of

@@ -18,7 +18,7 @@
 # **You will learn:** what the three methods have in common (one optimum), in what they differ (cost, flexibility, how
 # easily they are set wrong), and which stages one can leave out.
 #
-# **You need:** lessons 5 (SFT), 7 (reward model), 9 (PPO) and 10 (DPO), whose models are reused; about three minutes
+# **You need:** lessons 5 (SFT), 7 (reward model), 9 (PPO) and 10 (DPO), whose models are reused; some three and a half minutes
 # on two cores for the models that this lesson adds.
 #
 # Papers compare methods by win rates that a model awards, at whatever KL each method ended. Here the judge is the true

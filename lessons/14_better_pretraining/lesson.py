@@ -17,7 +17,7 @@
 # **You will learn:** a base model as a mixture of everyone who wrote its web; what a prompt, SFT and preferences each
 # do to that mixture; how to compare base models that have different tokenizers.
 #
-# **You need:** lessons 4 (pretraining), 5 (SFT) and 10 (DPO); about four minutes on two cores, the first time, for nine
+# **You need:** lessons 4 (pretraining), 5 (SFT) and 10 (DPO); about three minutes on two cores, the first time, for nine
 # small models.
 #
 # Post-training is often explained as a repair: the web is noisy and uncontrolled, SFT and preferences compensate. If
