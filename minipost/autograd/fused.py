@@ -44,9 +44,11 @@ def linear(x: Any, weight: Any) -> Any:
         """A constant costs no product: a frozen weight (LoRA), or the first layer's input."""
         g, dx, dw = np.ascontiguousarray(g, dtype), None, None
         if isinstance(x, Tensor):
-            blas.product(g, wv, dx := np.empty_like(xv))
+            dx = np.empty_like(xv)
+            blas.product(g, wv, dx)
         if isinstance(weight, Tensor):
-            blas.product_of_transposed(g, xv, dw := np.empty_like(wv), 0.0)
+            dw = np.empty_like(wv)
+            blas.product_of_transposed(g, xv, dw, 0.0)
         return dx, dw
 
     return record(y, (x, weight), vjp)
@@ -192,7 +194,7 @@ def _matrix(name: str, x: Any) -> Array:
     array = np.asarray(value(x))
     if array.ndim != 2 or array.dtype not in (np.float32, np.float64):
         raise AutogradError(f"{name} needs a float matrix, got {array.dtype} of shape {array.shape}.")
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+    return np.ascontiguousarray(array)
 
 
 def _gradient_of(weight: Any, values: Array) -> Array:

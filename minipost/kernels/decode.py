@@ -16,7 +16,7 @@ import numpy as np
 
 from minipost.kernels import rms_norm, swiglu
 from minipost.kernels.attention import softmax_row
-from minipost.kernels.blas import gemm, rows_together
+from minipost.kernels.blas import TILE, gemm, rows_together
 from minipost.kernels.jit import kernel
 from minipost.kernels.rope import rotate_row
 
@@ -45,17 +45,14 @@ def layer(
     project(gated, mlp_down, by_rows, 1.0, x)
 
 
-PANEL = 64  # rows of W that lie together
-
-
 def panels(w: Any) -> Any:
-    """W[out, in] for `project` with several rows: the same shape, but 64 rows of W lie together, transposed.
+    """W[out, in] for `project` with several rows: the same shape, but `TILE` rows of W lie together, transposed.
 
     A matrix product of a few rows is bound by how fast W can be read. OpenBLAS repacks whole rows of W each time, and
     columns are read with a stride; panels are neither: 30 -> 67 GFLOP/s for 8 rows and a cold W[1408, 256].
     """
-    whole = len(w) // PANEL * PANEL
-    upper = w[:whole].reshape(-1, PANEL, w.shape[1]).swapaxes(1, 2)
+    whole = len(w) // TILE * TILE
+    upper = w[:whole].reshape(-1, TILE, w.shape[1]).swapaxes(1, 2)
     return np.concatenate([upper.ravel(), w[whole:].T.ravel()]).reshape(w.shape)
 
 
@@ -77,9 +74,9 @@ def project(x: Any, w: Any, by_rows: bool, beta: float, y: Any) -> None:
                 out[o] = total if beta == 0 else total + out[o]
         return
     flat = w.reshape(-1)
-    together = rows_together(B, PANEL, fan_in)
-    for o0 in range(0, fan_out, PANEL):
-        o1 = min(o0 + PANEL, fan_out)
+    together = rows_together(B, TILE, fan_in)
+    for o0 in range(0, fan_out, TILE):
+        o1 = min(o0 + TILE, fan_out)
         panel = flat[o0 * fan_in : o1 * fan_in].reshape(fan_in, o1 - o0)
         for b in range(0, B, together):
             gemm(x[b : b + together], panel, y[b : b + together, o0:o1], False, False, 1.0, beta)

@@ -98,7 +98,8 @@ def orthogonalized(x: Array, rounds: int = 5) -> Array:
     A round maps `y` to `p(y y^T) y`. All such factors commute, so the rounds are made on the small matrix `y y^T`, and
     `x` is met twice, not 10 times: 2.6 times as fast at [704, 128]. Rounding stays below 1e-4 in float32.
     """
-    wide = x if x.shape[0] <= x.shape[1] else x.T
+    tall = x.shape[0] > x.shape[1]
+    wide = x.T if tall else x
     wide = wide / (np.linalg.norm(wide) + 1e-7)
     gram: Array = wide @ wide.T
     product: Array | None = None
@@ -109,7 +110,7 @@ def orthogonalized(x: Array, rounds: int = 5) -> Array:
         if remaining:
             gram = p @ gram @ p
     y: Array = product @ wide
-    return y if x.shape[0] <= x.shape[1] else y.T
+    return y.T if tall else y
 
 
 def schedule(step: int, steps: int, peak: float, warmup: float = 0.05, final: float = 0.1) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from docutils import nodes
@@ -30,14 +31,10 @@ class PlayDirective(Directive):
         return [nodes.raw("", figure_html(play), format="html") for play in wanted]
 
 
-_made: list[Play] = []  # the same in every build: their numbers depend on nothing but the package
-
-
+@cache
 def plays() -> list[Play]:
-    """All figures, computed when the first page asks."""
-    if not _made:
-        _made.extend(every_play())
-    return _made
+    """All figures, computed when the first page asks; their numbers depend on nothing but the package."""
+    return every_play()
 
 
 class LinkNames(SphinxPostTransform):

@@ -259,6 +259,18 @@ def test_a_projection_is_the_product_however_its_matrix_is_stored(B: int, fan_in
         np.testing.assert_allclose(found, x @ w.T + beta * y, atol=1e-12)
 
 
+@pytest.mark.parametrize("rows", [3, fused.FEW])
+def test_a_linear_layer_of_mixed_types_has_the_wider_one_throughout(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    x, w = Tensor(rng.normal(size=(rows, 5))), Tensor(rng.normal(size=(4, 5)).astype(np.float32))
+    y, g = fused.linear(x, w), rng.normal(size=(rows, 4)).astype(np.float32)
+    y.backward(g)
+    np.testing.assert_allclose(y.data, x.data @ w.data.T, rtol=1e-12)
+    np.testing.assert_allclose(x.grad, g @ w.data, rtol=1e-5)
+    np.testing.assert_allclose(w.grad, g.T @ x.data, rtol=1e-12)
+    assert y.dtype == x.grad.dtype == np.float64
+
+
 @check
 @given(
     m=st.integers(1, 300), k=st.integers(1, 300), n=st.integers(1, 150), dtype=st.sampled_from([np.float32, np.float64])

@@ -46,7 +46,11 @@ def as_thread(prompt: str) -> str:
 def in_a_thread(model: Model, tasks: Sequence[Task], rng: np.random.Generator, temperature: float = 1.0) -> list[str]:
     """The line that follows each question in a forum: a base model's answer."""
     said = continued(model, [as_thread(task.prompt) for task in tasks], rng, temperature)
-    return [(text.strip().splitlines() or [""])[0].strip() for text in said]
+    return [first_line(text) for text in said]
+
+
+def first_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[0].strip()
 
 
 def in_chat(model: Model, tasks: Sequence[Task], rng: np.random.Generator, temperature: float = 1.0) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from minipost.claims import village
 from minipost.claims.claim import claim
 from minipost.claims.lab import Lab
-from minipost.claims.measured.asking import continued, in_a_thread, in_chat, judged
+from minipost.claims.measured.asking import continued, first_line, in_a_thread, in_chat, judged
 from minipost.claims.measured.pretraining import how_to_openings, modes
 from minipost.claims.measured.teaching import class_size, newborn, taught, written
 from minipost.stages.training import Model
@@ -68,10 +68,6 @@ def sft_converses(seed: int, lab: Lab) -> dict[str, float]:
         "base model, thread": right(judged(utility, asked, in_a_thread(base, asked, rng))),
         "SFT": right(answers(lab, village.sft(lab, seed), seed, asked)),
     }
-
-
-def first_line(text: str) -> str:
-    return (text.strip().splitlines() or [""])[0].strip()
 
 
 @claim(
