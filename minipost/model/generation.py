@@ -78,18 +78,18 @@ def generate(
     uniforms = rng.random((len(prompts), max_new_tokens))
     size = min(GROUP, -(-len(prompts) // threads()))
     groups = [range(lo, min(lo + size, len(prompts))) for lo in range(0, len(prompts), size)]
+    model = _Decoder(weights, config, by_rows=size == 1)
 
     def run(group: range) -> list[Sampled]:
         watch = None if on_token is None else lambda row, token: on_token(group[row], token)
         mine = [prompts[i] for i in group]
-        return _generate_group(weights, config, mine, uniforms[group], end_id, sampling, watch)
+        return _generate_group(model, mine, uniforms[group], end_id, sampling, watch)
 
     return [sampled for part in map_shards(run, groups) for sampled in part]
 
 
 def _generate_group(
-    weights: Mapping[str, Array],
-    config: ModelConfig,
+    model: _Decoder,
     prompts: Sequence[Sequence[int]],
     uniforms: Array,
     end_id: int,
@@ -103,8 +103,7 @@ def _generate_group(
     for i, p in enumerate(prompts):
         sequences[i, : len(p)] = p
     logps, stops, ended = np.zeros((S, limit)), lengths + max_new, np.zeros(S, bool)
-    cache = _Cache(weights, config, S, limit)
-    output = output_weight(weights) if S == 1 else decode.panels(output_weight(weights))
+    cache = _Cache(model, S, limit)
     active = np.arange(S)
     shared = int(lengths.min()) - 1
     if shared > 0:
@@ -114,8 +113,7 @@ def _generate_group(
         free = lengths[active] <= t + 1  # past the prompt: the next token is sampled
         if free.any():
             rows = active[free]
-            logits = np.empty((len(rows), len(output)), hidden.dtype)
-            decode.project(hidden[free], output, S == 1, 0.0, logits)
+            logits = model.logits(hidden[free])
             tokens, logp = np.empty(len(rows), np.int64), np.empty(len(rows))
             u = uniforms[rows, t + 1 - lengths[rows]]
             sample_kernel.sample(logits, u, sampling.temperature, sampling.top_k, sampling.top_p, tokens, logp)
@@ -132,30 +130,46 @@ def _generate_group(
     return [Sampled(sequences[i, s].tolist(), logps[i, s], bool(ended[i])) for i, s in enumerate(spans)]
 
 
-class _Cache:
-    """Keys and values of S sequences up to `limit` tokens, for every layer."""
+class _Decoder:
+    """A model laid out for steps of one token, once for all groups: see `kernels.decode.project`."""
 
-    def __init__(self, weights: Mapping[str, Array], config: ModelConfig, S: int, limit: int) -> None:
-        self.config, self.by_rows = config, S == 1
-        self.weights = weights
+    def __init__(self, weights: Mapping[str, Array], config: ModelConfig, by_rows: bool) -> None:
+        self.weights, self.config, self.by_rows = weights, config, by_rows
         self.layers: list[Any] = [tuple(self._matrices(f"layers.{i}.")) for i in range(config.layers)]
-        L, K, D, dtype = config.layers, config.kv_heads, config.head_dim, weights["norm"].dtype
-        self.keys, self.values = np.empty((L, S, K, D, limit), dtype), np.empty((L, S, K, limit, D), dtype)
-        self.cos, self.sin = rotary_table(config, dtype.str)
+        self.output = self._stored(output_weight(weights))
+        self.cos, self.sin = rotary_table(config, weights["norm"].dtype.str)
 
     def _matrices(self, layer: str) -> Iterator[Array]:
         """What `decode.layer` takes of a layer, in its order."""
         for name in ("attention_norm", "qkv", "attention_out", "mlp_norm", "gate_up", "mlp_down"):
-            w = self.weights[layer + name]
-            yield w if self.by_rows or w.ndim == 1 else decode.panels(w)
+            yield self._stored(self.weights[layer + name])
+
+    def _stored(self, w: Array) -> Array:
+        return w if self.by_rows or w.ndim == 1 else decode.panels(w)
+
+    def logits(self, hidden: Array) -> Array:
+        """hidden[A, C] -> [A, V]."""
+        found = np.empty((len(hidden), self.config.vocab_size), hidden.dtype)
+        decode.project(hidden, self.output, self.by_rows, 0.0, found)
+        return found
+
+
+class _Cache:
+    """Keys and values of S sequences up to `limit` tokens, for every layer."""
+
+    def __init__(self, model: _Decoder, S: int, limit: int) -> None:
+        self.model, c, dtype = model, model.config, model.weights["norm"].dtype
+        self.keys = np.empty((c.layers, S, c.kv_heads, c.head_dim, limit), dtype)
+        self.values = np.empty((c.layers, S, c.kv_heads, limit, c.head_dim), dtype)
 
     def read(self, tokens: Array) -> None:
         """Fill the cache with the first tokens[S, T] of all sequences at once."""
-        (S, T), H, K, D = tokens.shape, self.config.heads, self.config.kv_heads, self.config.head_dim
+        m, c = self.model, self.model.config
+        (S, T), H, K, D = tokens.shape, c.heads, c.kv_heads, c.head_dim
         positions, start = np.tile(np.arange(T), S), np.zeros((S, T), np.int64)
 
         def attend(layer: int, qkv: Array) -> Array:
-            rope.rotate(qkv, positions, self.cos, self.sin, H + K, 1.0, qkv)
+            rope.rotate(qkv, positions, m.cos, m.sin, H + K, 1.0, qkv)
             q, k, v = fused.split_heads(qkv.reshape(S, T, -1), H, K)
             self.keys[layer, ..., :T] = k.reshape(S, T, K, D).transpose(0, 2, 3, 1)
             self.values[layer, :, :, :T] = v.reshape(S, T, K, D).swapaxes(1, 2)
@@ -163,14 +177,13 @@ class _Cache:
             attention.forward(q, k, v, start, H, out, lse)
             return out.reshape(S * T, H * D)
 
-        trunk(self.weights, self.config, tokens.reshape(-1), attend)
+        trunk(m.weights, c, tokens.reshape(-1), attend)
 
     def step(self, slots: Array, tokens: Array, position: int) -> Array:
         """Feed one token to each of the sequences `slots`: hidden states [len(slots), C]."""
-        c, x, positions = self.config, self.weights["embedding"][tokens], np.full(len(slots), position)
-        for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
-            decode.layer(
-                x, slots, positions, keys, values, self.cos, self.sin, c.heads, c.norm_eps, self.by_rows, *layer
-            )
-        hidden: Array = fused.rms_norm(x, self.weights["norm"], c.norm_eps)
+        m, c = self.model, self.model.config
+        x, positions = m.weights["embedding"][tokens], np.full(len(slots), position)
+        for layer, keys, values in zip(m.layers, self.keys, self.values, strict=True):
+            decode.layer(x, slots, positions, keys, values, m.cos, m.sin, c.heads, c.norm_eps, m.by_rows, *layer)
+        hidden: Array = fused.rms_norm(x, m.weights["norm"], c.norm_eps)
         return hidden
