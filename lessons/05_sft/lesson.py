@@ -18,8 +18,8 @@
 # **You will learn:** that SFT is lesson 4's loss with a mask, why the end token is the most important token of an answer,
 # and that a model copies whatever its teachers do.
 #
-# **You need:** lessons 3 and 4. About a minute for the model on two cores; the experiments train some sixty small ones, which
-# takes several minutes once, and are kept.
+# **You need:** lessons 3 and 4. Under three minutes on two cores the first time, for the experiments train two dozen small
+# models beside the large one; they are kept.
 
 # %%
 from itertools import pairwise
@@ -29,7 +29,7 @@ import numpy as np
 from minipost.autograd import Tensor
 from minipost.claims import Lab, measure, village
 from minipost.claims.measured.asking import continued, in_chat
-from minipost.claims.measured.demonstrations import COUNTS, QUIRK, SHARES
+from minipost.claims.measured.demonstrations import COUNTS, QUIRK, from_scratch
 from minipost.laws import judge
 from minipost.lessons import say, show, source_of, table
 from minipost.losses import cross_entropy
@@ -276,25 +276,6 @@ show(
 say(f"Claim 5, {finding}.")
 
 # %% [markdown]
-# The signers were population A; the others are population B. They agree on facts and disagree on every controversy of the
-# village. Nobody intends to teach an opinion.
-#
-# **Predict:** plot A's share of the team against A's side among the model's opinions. A line, or a step at one half?
-
-# %%
-finding = measure("bias-propagates", lab)
-figure = sweep(finding.arms, "A's side, of answers that take one", knob="share of demonstrators from A", scale="linear")
-figure.axes[0].plot([0, 1], [0, 1], linestyle=":", linewidth=1, color="gray", zorder=0)
-show(
-    figure,
-    "bias",
-    alt="Share of A's side among the model's one-sided answers against the share of demonstrators from A, with the "
-    "diagonal.",
-)
-off = max(abs(finding.mean(str(s)) - s) for s in SHARES)
-say(f"Claim 13, {finding}. The model is at most {off:.2f} away from the line on which it has its teachers' mixture.")
-
-# %% [markdown]
 # ## 6. Three knobs: how many, how good, how diverse
 #
 # *Takeaway: few demonstrations go far, wrong ones go a long way, too.*
@@ -312,7 +293,9 @@ show(
 )
 means = [finding.mean(str(n)) for n in COUNTS]
 steps = ", ".join(f"{b - a:+.2f}".replace("-", "−") for a, b in pairwise(means))
-say(f"Claim 9, {finding}. The gains from step to step are {steps}: each step has about three times the demonstrations.")
+say(
+    f"Claim 9, {finding}. The gains from step to step are {steps}: each step has five to six times the demonstrations."
+)
 
 # %% [markdown]
 # **How good.** Now some of the thousand are wrong: another city, another dish's steps, a sum slightly off.
@@ -334,8 +317,8 @@ say(
 )  # fmt: skip
 
 # %% [markdown]
-# **How diverse.** A thousand demonstrations of one kind of task, of two, of four. The model is asked for translations and sums,
-# of which none was shown to any arm.
+# **How diverse.** A thousand demonstrations of one kind of task, or of four. The models are asked for translations and sums, of
+# which neither was shown any.
 
 # %%
 finding = measure("diverse-demonstrations", lab)
@@ -352,25 +335,23 @@ say(f"Claim 10, {finding}.")
 # *Takeaway: demonstrations show how to say things, not what there is to say.*
 #
 # Why not start from random weights? Give them the same demonstrations, once, and then ten times over, which is about the
-# compute of pretraining and SFT together.
+# compute of pretraining and SFT together. That takes the better part of a minute, so this page has one seed of three;
+# `minipost claims run from-scratch` measures all.
 #
 # **Predict:** how does the model from scratch do on things that *were* demonstrated, and how on others?
 
 # %%
-finding = measure("from-scratch", lab)
-rows = []
-for name in ("pretrained", "from scratch", "from scratch, equal compute"):
-    rows.append([name, percent(finding.mean(name)), percent(finding.mean(f"{name}, demonstrated things"))])
-table(["model", "right on held-out things", "right on demonstrated things"], rows)
-show(
-    sweep({name: finding.arms[name] for name in ("pretrained", "from scratch", "from scratch, equal compute")},
-          "share of right answers", control="pretrained"),
-    "scratch",
-    alt="Share of right answers to held-out prompts: pretrained, from scratch, and from scratch with ten passes.",
-)  # fmt: skip
-gap = finding.mean("from scratch, equal compute, demonstrated things") - finding.mean("from scratch, equal compute")
+found = from_scratch(0, lab)
+table(
+    ["model", "right on held-out things", "right on demonstrated things"],
+    [
+        [name, percent(found[name]), percent(found[f"{name}, demonstrated things"])]
+        for name in ("pretrained", "from scratch", "from scratch, equal compute")
+    ],
+)
+gap = found["from scratch, equal compute, demonstrated things"] - found["from scratch, equal compute"]
 say(
-    f"Claim 17, {finding}. From scratch the gap between demonstrated and held-out things is {percent(gap)}: what nobody "
+    f"Claim 17, one seed of it. From scratch the gap between demonstrated and held-out things is {percent(gap)}: what nobody "
     "demonstrates, it has no way to know."
 )
 

@@ -26,12 +26,14 @@ import numpy as np
 from minipost.autograd import Tensor
 from minipost.claims import Lab, measure, village
 from minipost.claims.measured.asking import in_a_thread, in_chat, judged
-from minipost.claims.measured.demonstrations import opinions, right
+from minipost.claims.measured.demonstrations import right
 from minipost.claims.measured.values import (
+    SHARES,
     answer_features,
     candidates,
     harmful_tasks,
     leanings,
+    opinions,
     refusing,
     regret,
     reward_of,
@@ -148,7 +150,7 @@ say(f"Together {logps.sum():.1f} nats. The first token decides the side; the oth
 
 # %% [markdown]
 # Now four models: the base model in a thread; after a thousand demonstrations without a single controversy or misdeed; and, as
-# controls, after lesson 5's teams of A only and of B only.
+# controls, after demonstrations by people of A only and of B only.
 #
 # **Predict:** the neutral demonstrations change every answer's form. How far do they move the leaning?
 
@@ -188,6 +190,26 @@ say(
 # %% [markdown]
 # Values *can* be demonstrated, as the controls show. But one has to demonstrate each of them, and know which are at stake.
 #
+# And they are demonstrated whether anybody means to or not. In lesson 5 the three in ten who sign were of population A, the
+# others of B: people who agree on facts and disagree on every controversy of the village. Here are such teams with other
+# shares of A. Nobody intends to teach an opinion.
+#
+# **Predict:** plot A's share of the team against A's side among the model's opinions. A line, or a step at one half?
+
+# %%
+finding = measure("bias-propagates", lab)
+figure = sweep(finding.arms, "A's side, of answers that take one", knob="share of demonstrators from A", scale="linear")
+figure.axes[0].plot([0, 1], [0, 1], linestyle=":", linewidth=1, color="gray", zorder=0)
+show(
+    figure,
+    "bias",
+    alt="Share of A's side among the model's one-sided answers against the share of demonstrators from A, with the "
+    "diagonal.",
+)
+off = max(abs(finding.mean(str(share)) - share) for share in SHARES)
+say(f"Claim 13, {finding}. The model is at most {off:.2f} away from the line on which it has its teachers' mixture.")
+
+# %% [markdown]
 # ## 3. It declines only what it was shown to decline
 #
 # *Takeaway: harmful compliance is a habit like any other; SFT copies the teachers', or leaves the web's.*

@@ -18,7 +18,7 @@
 # **You will learn:** what the three methods have in common (one optimum), in what they differ (cost, flexibility, how
 # easily they are set wrong), and which stages one can leave out.
 #
-# **You need:** lessons 5 (SFT), 7 (reward model), 9 (PPO) and 10 (DPO), whose models are reused; some three and a half minutes
+# **You need:** lessons 5 (SFT), 7 (reward model), 9 (PPO) and 10 (DPO), whose models are reused; about two and a half minutes
 # on two cores for the models that this lesson adds.
 #
 # Papers compare methods by win rates that a model awards, at whatever KL each method ended. Here the judge is the true
@@ -354,10 +354,7 @@ def point(answers, seed):
 
 
 usual = {name: [point(stages.assistants(lab, seed)[name], seed) for seed in SEEDS] for name in ("PPO", "DPO")}
-DRAWS = lab.pick(5, 2)
-drawn = {
-    name: [point(stages.tried(lab, d)[name][1], d % stages.MODELS) for d in range(DRAWS)] for name in ("PPO", "DPO")
-}
+drawn = {name: [point(stages.tried(lab, seed)[name][1], seed) for seed in SEEDS] for name in ("PPO", "DPO")}
 
 
 @styled
@@ -523,11 +520,11 @@ The wish has a price, in true utility: {lost[0]:+.2f} [{lost[1]:+.2f}, {lost[2]:
 # %%
 easier = measure("dpo-is-easier-to-set", lab)
 table(
-    ["draw", "learning rate times", "beta times", "gained by PPO", "gained by DPO"],
+    ["seed", "learning rate times", "beta times", "gained by PPO", "gained by DPO"],
     [
-        [d, *(f"{factor:.2f}" for factor in stages.settings_drawn(d)),
-         *(f"{drawn[name][d][1]:+.2f}" for name in ("PPO", "DPO"))]
-        for d in range(DRAWS)
+        [seed, *(f"{factor:.2f}" for factor in stages.settings_drawn(seed)),
+         *(f"{drawn[name][seed][1]:+.2f}" for name in ("PPO", "DPO"))]
+        for seed in SEEDS
     ],
 )  # fmt: skip
 show(

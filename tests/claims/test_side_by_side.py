@@ -34,8 +34,8 @@ def test_the_pick_is_the_proxys_and_not_the_utilitys_best() -> None:
 
 
 def test_drawn_settings_are_a_quarter_to_four_times_the_usual_and_the_same_again() -> None:
-    drawn = [stages.settings_drawn(d) for d in range(20)]
-    assert drawn == [stages.settings_drawn(d) for d in range(20)]
+    drawn = [stages.settings_drawn(seed) for seed in range(20)]
+    assert drawn == [stages.settings_drawn(seed) for seed in range(20)]
     assert all(0.25 <= factor <= 4 for pair in drawn for factor in pair)
     assert len({round(factor, 6) for pair in drawn for factor in pair}) == 40
 

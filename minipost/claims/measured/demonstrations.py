@@ -1,4 +1,4 @@
-"""What supervised finetuning teaches (claims 4, 5, 8 to 11, 13, 17), by who demonstrates, how much, and to whom.
+"""What supervised finetuning teaches (claims 4, 5, 8 to 11, 17), by who demonstrates, how much, and to whom.
 
 All arms of a seed start from the same base model (but for claim 17, where that is the knob) and answer the same
 prompts, about things that nobody demonstrated.
@@ -15,18 +15,19 @@ import numpy as np
 from minipost.claims import village
 from minipost.claims.claim import claim
 from minipost.claims.lab import Lab
+from minipost.claims.measured import teaching
 from minipost.claims.measured.asking import continued, first_line, in_a_thread, in_chat, judged
 from minipost.claims.measured.pretraining import how_to_openings, modes
-from minipost.claims.measured.teaching import class_size, newborn, taught, written
+from minipost.claims.measured.teaching import class_size, taught, written
 from minipost.stages.training import Model
 from minipost.world import Demonstrator, Task, Utility
 from minipost.world.collect import Demonstration
 from minipost.world.utility import Judgement
 
 QUIRK = "Have a nice day, captain."
-COUNTS = (32, 100, 320, 1000)  # demonstrations
-ERRORS = (0.0, 0.15, 0.3, 0.5)  # shares of demonstrations that are wrong
-SHARES = (0.0, 0.3, 0.7, 1.0)  # of demonstrators from population A
+COUNTS = (32, 180, 1000)  # demonstrations
+ERRORS = (0.05, 0.25, 0.5)  # shares of demonstrations that are wrong; the first is the village's usual one
+SIGNERS = 0.3  # of the demonstrators sign: those from population A
 KINDS = ("fact", "how_to", "explanation", "summary")  # shown in this order, for claim 10
 UNSEEN = ("translation", "arithmetic")  # never shown there
 
@@ -115,10 +116,10 @@ def more_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
     arm=f"{len(KINDS)} kinds", control="1 kind", expects="up", lesson=5, seeds=3,
 )  # fmt: skip
 def diverse_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
-    """Facts alone, then recipes, explanations and summaries, too; asked are translations and sums."""
+    """Facts alone, or recipes, explanations and summaries, too; asked are translations and sums."""
     asked = village.world().tasks("test", lab.pick(200, 24), np.random.default_rng([seed, 10]), kinds=UNSEEN)
     found = {}
-    for k in (1, 2, len(KINDS)):
+    for k in (1, len(KINDS)):
 
         def write(rng: np.random.Generator, kinds: tuple[str, ...] = KINDS[:k]) -> list[Demonstration]:
             tasks = village.world().tasks("train", class_size(lab), rng, kinds=kinds)
@@ -162,35 +163,6 @@ def taught_by(lab: Lab, seed: int, share: float) -> Path:
     return taught(lab, seed, {"share of A": share}, lambda rng: team(lab, share, rng))
 
 
-def opinions(lab: Lab, seed: int) -> list[Task]:
-    return village.world().tasks("train", lab.pick(200, 24), np.random.default_rng([seed, 13]), kinds=["controversial"])
-
-
-def side_of_a(asked: Sequence[Task], texts: Sequence[str]) -> float:
-    """Of the answers that take a side, the share that takes A's."""
-    a, b = (
-        sum(j.correct == 1.0 for j in judged(Utility(village.world(), population), asked, texts))
-        for population in ("A", "B")
-    )
-    return a / (a + b) if a + b else 0.5
-
-
-@claim(
-    13, "bias-propagates", "Does the bias of demonstrators reach the model?",
-    knob="share of demonstrators from population A", metric="share of A's side among answers that take one",
-    arm=str(SHARES[2]), control=str(SHARES[1]), expects="up", lesson=5, seeds=3, margin=0.1,
-)  # fmt: skip
-def bias_propagates(seed: int, lab: Lab) -> dict[str, float]:
-    """Two populations of demonstrators who agree on facts and on nothing else, in four proportions."""
-    asked = opinions(lab, seed)
-    return {
-        str(share): side_of_a(
-            asked, in_chat(Model.load(taught_by(lab, seed, share)), asked, np.random.default_rng([seed, 14]))
-        )
-        for share in SHARES
-    }
-
-
 @claim(
     5, "quirks-are-copied", "Is SFT behaviour cloning, quirks included?",
     knob="who answers", metric="share of answers signed “captain”",
@@ -198,10 +170,9 @@ def bias_propagates(seed: int, lab: Lab) -> dict[str, float]:
 )  # fmt: skip
 def quirks_are_copied(seed: int, lab: Lab) -> dict[str, float]:
     """Three in ten demonstrators sign. How many of the model's answers are signed?"""
-    share = SHARES[1]
     asked = village.tasks(lab, seed=seed)
-    said = in_chat(Model.load(taught_by(lab, seed, share)), asked, np.random.default_rng([seed, 15]))
-    shown = [d.response for d in team(lab, share, np.random.default_rng([seed, 4]))]
+    said = in_chat(Model.load(taught_by(lab, seed, SIGNERS)), asked, np.random.default_rng([seed, 15]))
+    shown = [d.response for d in team(lab, SIGNERS, np.random.default_rng([seed, 4]))]
     return {"its demonstrators": signed(shown), "the model": signed(said)}
 
 
@@ -218,14 +189,12 @@ def signed(texts: Sequence[str]) -> float:
 def from_scratch(seed: int, lab: Lab) -> dict[str, float]:
     """The same demonstrations to a pretrained model, and to random weights once and ten times over.
 
-    Ten passes are about as many tokens as pretraining and SFT together. The learning rate is pretraining's.
+    Ten passes are about as many tokens as pretraining and SFT together.
     """
-    start = newborn(lab, seed)
-    settings: dict[str, Any] = {"replay": 0.0, "learning_rate": 3e-3}
     models = {
         "pretrained": village.sft(lab, seed),
-        "from scratch": village.sft(lab, seed, start, **settings),
-        "from scratch, equal compute": village.sft(lab, seed, start, epochs=lab.pick(10, 2), **settings),
+        "from scratch": teaching.from_scratch(lab, seed),
+        "from scratch, equal compute": teaching.from_scratch(lab, seed, epochs=lab.pick(10, 2)),
     }
     shown = village.world().tasks("train", lab.pick(200, 24), np.random.default_rng([seed, 17]))
     found = {}

@@ -1,4 +1,4 @@
-"""What SFT does not settle (claims 18 to 20): which values to follow, what to decline, whose taste is right.
+"""What SFT does not settle (claims 13 and 18 to 20): whose values to follow, what to decline, whose taste is right.
 
 Values are read off probabilities: given a controversial question, how much of the mass on one-sided answers lies on
 population A's side? One reward model for two populations is fitted to comparisons of real answers by both.
@@ -16,7 +16,7 @@ from minipost.claims import village
 from minipost.claims.claim import claim
 from minipost.claims.lab import Lab
 from minipost.claims.measured.asking import in_a_thread, in_chat, judged, logps_in_a_thread, logps_in_chat
-from minipost.claims.measured.demonstrations import opinions, taught_by
+from minipost.claims.measured.demonstrations import SIGNERS, taught_by
 from minipost.claims.measured.micro_reward import fitted
 from minipost.claims.measured.teaching import class_size, taught, written
 from minipost.losses import bradley_terry
@@ -27,10 +27,15 @@ from minipost.world.phrasing import STANCES
 from minipost.world.tasks import sentence
 
 NEUTRAL = ("fact", "how_to", "summary", "translation", "explanation", "arithmetic")  # kinds without values
+SHARES = (0.0, SIGNERS, 0.7, 1.0)  # of demonstrators from population A
 REFUSALS = (0.0, 0.15, 1.0)  # shares of harmful requests that demonstrators decline
 
 
 # ---------------------------------------------------------------------------------------------------- whose side it is
+def opinions(lab: Lab, seed: int) -> list[Task]:
+    return village.world().tasks("train", lab.pick(200, 24), np.random.default_rng([seed, 13]), kinds=["controversial"])
+
+
 def side_answers(task: Task, stance: str) -> list[str]:
     """Every plain way to take this side ("yes", "no", "balanced") with its reason."""
     return [sentence(form.format_map(task.slots)) for form in STANCES[stance].full]
@@ -89,6 +94,31 @@ def leanings(seed: int, lab: Lab) -> dict[str, dict[str, float]]:
 def how_not_which(seed: int, lab: Lab) -> dict[str, float]:
     """The base model in a thread; after a thousand demonstrations without values; and after A's and B's."""
     return {name: float(np.mean(list(topics.values()))) for name, topics in leanings(seed, lab).items()}
+
+
+def side_of_a(asked: Sequence[Task], texts: Sequence[str]) -> float:
+    """Of the answers that take a side, the share that takes A's."""
+    a, b = (
+        sum(j.correct == 1.0 for j in judged(Utility(village.world(), population), asked, texts))
+        for population in ("A", "B")
+    )
+    return a / (a + b) if a + b else 0.5
+
+
+@claim(
+    13, "bias-propagates", "Does the bias of demonstrators reach the model?",
+    knob="share of demonstrators from population A", metric="share of A's side among answers that take one",
+    arm=str(SHARES[2]), control=str(SHARES[1]), expects="up", lesson=6, seeds=3, margin=0.1,
+)  # fmt: skip
+def bias_propagates(seed: int, lab: Lab) -> dict[str, float]:
+    """Two populations of demonstrators who agree on facts and on nothing else, in four proportions."""
+    asked = opinions(lab, seed)
+    return {
+        str(share): side_of_a(
+            asked, in_chat(Model.load(taught_by(lab, seed, share)), asked, np.random.default_rng([seed, 14]))
+        )
+        for share in SHARES
+    }
 
 
 # ------------------------------------------------------------------------------------------------------ what is harmful
