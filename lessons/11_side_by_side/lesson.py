@@ -38,6 +38,7 @@ from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound
 from minipost.lessons import say, show, source_of, table
 from minipost.losses import exact_kl
 from minipost.report.pictures import heat, histogram_pair, sweep
+from minipost.report.plots import kl_axis
 from minipost.report.style import MARKERS, canvas, colour, note, styled
 from minipost.runs import read_metrics
 from minipost.stages import dpo as dpo_stage
@@ -132,12 +133,9 @@ def exact_frontier():
     ax.plot(*zip(*climb, strict=True), "--", color=colour("ppo"), label=f"gradient ascent, beta = {beta}")
     for n, (kl, reward) in list(zip(sizes, picks, strict=True))[::2]:
         note(ax, f"n = {n}", (kl, reward), (6, -10), size=7.5, color=colour("best_of_n"))
-    ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+    kl_axis(ax, max(kl for kl, _ in picks), "exact KL from the reference")
     top, bottom = max(y for _, y in optima), min(y for _, y in optima)
-    reach = 1.15 * max(kl for kl, _ in picks)
-    ticks = [tick for tick in (0, 0.1, 0.5, 1, 2, 3, 4, 5) if tick < reach]
-    ax.set(xlim=(0, reach), ylim=(bottom - 0.2, top + 0.3), xticks=ticks)
-    ax.set(xlabel="exact KL from the reference, nats (square-root scale)", ylabel="exact reward")
+    ax.set(ylim=(bottom - 0.2, top + 0.3), ylabel="exact reward")
     ax.legend(loc="lower right")
     return figure
 
@@ -370,9 +368,9 @@ def village_frontier():
             ax.plot(np.maximum(kl, 0), worth, MARKERS[key], color=colour(key), markerfacecolor=face, markersize=6.5,
                     label=name if face != "none" else None)  # fmt: skip
     ax.axhline(0, color=colour("sft"), linestyle=":", linewidth=1)
-    ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
-    ax.set_xlim(left=0)
-    ax.set(xlabel="KL from SFT, nats (square-root scale)", ylabel="gold utility gained over SFT")
+    points = [kl for places in (usual, drawn) for name in places for kl, _ in places[name]]
+    kl_axis(ax, max(*points, *bounds))
+    ax.set_ylabel("gold utility gained over SFT")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3)
     return figure
 

@@ -72,14 +72,9 @@ def frontier(curves: Mapping[str, Any], kind: str = "gold", ax: Axes | None = No
         marker = MARKERS.get(method, "o")
         ax.plot(kl, height, color=colour(method), marker=marker, markersize=2.5 if many else 4.5)
         ax.plot(kl[-1], height[-1], color=colour(method), marker=marker, markersize=7, label=_reach(method, rows))
-    ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
-    ax.set_xlim(0, max(reach, 0.5) * 1.1)
-    ax.xaxis.set_major_locator(FixedLocator(_sqrt_ticks(reach)))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    kl_axis(ax, reach)
     ax.margins(y=0.15)
     _legend(ax)
-    ax.set_xlabel("KL from SFT in nats (square-root scale)")
     ax.set_ylabel(REWARDS[kind])
     return figure
 
@@ -278,6 +273,16 @@ def _spread(heights: Sequence[float], gap: float) -> list[float]:
         return [first, second]
     up = lack / 2 if first >= second else -lack / 2
     return [first + up, second - up]
+
+
+def kl_axis(ax: Axes, reach: float, what: str = "KL from SFT") -> None:
+    """A horizontal axis of KL in nats on a square-root scale, from 0 to a little beyond `reach`."""
+    ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+    ax.set_xlim(0, max(reach, 0.5) * 1.1)
+    ax.xaxis.set_major_locator(FixedLocator(_sqrt_ticks(reach)))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    ax.set_xlabel(f"{what} in nats (square-root scale)")
 
 
 def _sqrt_ticks(reach: float) -> list[float]:
