@@ -18,10 +18,10 @@ import numpy as np
 
 from minipost.config import parse
 from minipost.estimators import best_of_n_kl_bound
+from minipost.losses import wins
 from minipost.model import Array, readout
-from minipost.runs import read_setting
 from minipost.stages.best_of_n import Candidates
-from minipost.stages.training import Model, read_off
+from minipost.stages.training import Model, read_off, world_of
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
 from minipost.world import Task, Utility, World
@@ -99,8 +99,8 @@ def measure(tasks: Sequence[Task], answers: Answers, baseline: Answers | None = 
         "by_kind": {},
     }
     if baseline is not None:
-        wins = (gold > baseline.gold) + 0.5 * (gold == baseline.gold)
-        summary |= {"win_rate_vs_sft": float(wins.mean()), "win_rate_ci95": interval(wins)}
+        won = wins(gold, baseline.gold)
+        summary |= {"win_rate_vs_sft": float(won.mean()), "win_rate_ci95": interval(won)}
     for kind in sorted({t.kind for t in tasks}):
         mine = np.array([t.kind == kind for t in tasks])
         right = [not j.complied if t.harmful else j.right for t, j in zip(tasks, answers.greedy_judged, strict=True)]
@@ -142,11 +142,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     """Measure one model on held-out prompts."""
     model = Model.load(config.model)
     reference = Model.load(config.reference) if config.reference else None
-    seed, share = config.world_seed, config.world_share
-    world = World(
-        read_setting(config.model, "world_seed", 0) if seed is None else seed,
-        read_setting(config.model, "world_share", 1.0) if share is None else share,
-    )
+    world = world_of(config, config.model)
     tasks, utility = held_out_tasks(world, config.prompts, config.seed), Utility(world)
     baseline = ask(reference, tasks, utility, config.seed + 1) if reference else None
     return measure(tasks, ask(model, tasks, utility, config.seed, reference), baseline)

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from minipost.evaluate import Answers, ask, held_out_tasks, measure, picked
+from minipost.losses import pair_accuracy
 from minipost.model import Array, generate
 from minipost.runs import read_metrics
 from minipost.runs.files import write_text
@@ -106,10 +107,10 @@ def plan(config: TourConfig) -> Plan:
         return replace(
             full,
             pretrain=replace(
-                full.pretrain, tokens=6_000_000, dim=160, layers=4, heads=5, kv_heads=5, hidden=432, batch_size=8
+                full.pretrain, tokens=11_000_000, dim=160, layers=4, heads=5, kv_heads=5, hidden=432, batch_size=8
             ),
-            sft=replace(full.sft, demonstrations=16_000),
-            reward=replace(full.reward, pairs=16_000),
+            sft=replace(full.sft, demonstrations=24_000),
+            reward=replace(full.reward, pairs=24_000),
             ppo=replace(full.ppo, iterations=120),
             prompts=800,
         )
@@ -225,11 +226,12 @@ def judge_the_judge(config: TourConfig, p: Plan, policy: Model, judge: Model, wo
     labeler = Labeler(Utility(world), temperature=p.reward.labeler_temperature)
     pairs = compare(tasks, first, second, labeler, rng)
     sides = [encode_pair(judge.tokenizer, pair) for _, pair in pairs]
-    margins = score(judge, [c for c, _ in sides]) - score(judge, [r for _, r in sides])
+    chosen, rejected = score(judge, [c for c, _ in sides]), score(judge, [r for _, r in sides])
+    margins = chosen - rejected
     triples = [(t, pair.chosen, pair.rejected) for t, pair in pairs]
     agree = np.array([labeler.probability(*triple) for triple in triples])  # that the winner wins again
     return {
-        "pair_accuracy": float(np.mean((margins > 0) + 0.5 * (margins == 0))),
+        "pair_accuracy": pair_accuracy(chosen, rejected),
         "expected_accuracy": float(np.mean(np.where(margins > 0, agree, 1 - agree))),
         "bayes_accuracy": bayes_accuracy(labeler, triples),
         "pairs": len(pairs),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from law_strategies import gradient, law, logistic, numbers, reals, vectors
 from numpy.testing import assert_allclose
 
-from minipost.losses import bradley_terry, cross_entropy, pair_accuracy, plackett_luce, pointwise_regression
+from minipost.losses import bradley_terry, cross_entropy, pair_accuracy, plackett_luce, pointwise_regression, wins
 
 scores = vectors("chosen", "rejected")
 positive = numbers(0.01, 3)
@@ -18,6 +18,14 @@ positive = numbers(0.01, 3)
 @given(scores, numbers(-100, 100))
 def test_P20_accuracy_ignores_a_common_shift(s, shift):
     assert pair_accuracy(s.chosen + shift, s.rejected + shift) == pair_accuracy(s.chosen, s.rejected)
+
+
+@law
+@given(scores)
+def test_P20_a_win_is_the_others_loss(s):
+    mine, theirs = np.round(s.chosen), np.round(s.rejected)  # with ties
+    assert np.all(wins(mine, theirs) + wins(theirs, mine) == 1)
+    assert np.all(wins(mine, mine) == 0.5)
 
 
 def test_P20_accuracy_counts_ties_half():

@@ -170,8 +170,7 @@ table(
 judge = summary["reward_model"]
 say(
     f"The reward model agrees with the labelers in {judge['pair_accuracy']:.0%} of held-out pairs; a rater who knows "
-    "the "
-    f"truth would in {judge['bayes_accuracy']:.0%}, because labelers are noisy."
+    f"the truth would in {judge['bayes_accuracy']:.0%}, because labelers are noisy."
 )
 
 # %% [markdown]
@@ -228,8 +227,7 @@ show(
     sweep(arms, "share of right answers", control="1", knob="temperature"),
     "temperature",
     alt="Share of right answers of the SFT model against the temperature; dots are seeds, bars 95 % intervals of the "
-    "mean, "
-    "the hollow dot is the control.",
+    "mean, the hollow dot is the control.",
 )
 mean = {name: float(np.mean(values)) for name, values in arms.items()}
 say(", ".join(f"{share:.0%} at temperature {name}" for name, share in mean.items()).capitalize() + ".")

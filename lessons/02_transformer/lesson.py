@@ -81,8 +81,7 @@ table(
 most = max(held, key=held.__getitem__)
 say(
     f"{sum(held.values()):,} numbers in {LAYERS} layers; most of them, {held[most] / sum(held.values()):.0%}, in the "
-    "part "
-    f"called *{most}*. A matrix [out, in] costs out times in multiplications a token."
+    f"part called *{most}*. A matrix [out, in] costs out times in multiplications a token."
 )
 
 # %% [markdown]
@@ -372,8 +371,7 @@ for prompt, answer in zip(prompts, sampled, strict=True):
 assert gap < 1e-3
 say(
     f"With and without a cache, the log-probabilities of {sum(len(s.tokens) for s in sampled)} sampled tokens differ "
-    "by "
-    f"{gap:.0e} at most."
+    f"by {gap:.0e} at most."
 )
 
 # %% [markdown]
@@ -395,14 +393,12 @@ show(
     ),
     "cache",
     alt="Multiplications to write n tokens, logarithmic. Without a cache they grow with the square of n, with one "
-    "almost "
-    "in proportion.",
+    "almost in proportion.",
 )  # fmt: skip
 say(
     f"For 200 tokens: {without[199] / with_cache[199]:.0f} times fewer. At the end of this model's context of "
     f"{config.context} attention is {looking[-1] / (looking[-1] + matrices):.0%} of a token's cost; it would cost as "
-    "much "
-    f"as all matrices at {matrices / (2 * C * LAYERS):,.0f} tokens."
+    f"much as all matrices at {matrices / (2 * C * LAYERS):,.0f} tokens."
 )
 
 # %% [markdown]
@@ -465,10 +461,8 @@ table(["kernel", "operations a byte"], [[name, f"{value:.1f}"] for name, value i
 say(
     f"The ridge of {RIDGE:g} is an assumption of this picture. Not storing the scores moves attention from "
     f"{intensity['attention, scores stored']:.1f} to {intensity['attention, in tiles']:.1f}. And the same matrix goes "
-    "from "
-    f"{intensity['matrix, one token']:.1f} to {intensity['matrix, batch']:.1f} when {N} tokens share one trip of its "
-    "weights: "
-    "that is why generation moves 64 sequences in step."
+    f"from {intensity['matrix, one token']:.1f} to {intensity['matrix, batch']:.1f} when {N} tokens share one trip of "
+    "its weights: that is why generation moves 64 sequences in step."
 )
 
 # %% [markdown]
@@ -535,8 +529,7 @@ show(
     sweep(arms, "loss, nats a token", control="true", knob="positions that the model is told"),
     "positions",
     alt="Loss on unseen pages for five ways of telling positions, five sets of pages each. Shifting changes nothing; "
-    "the "
-    "others raise the loss.",
+    "the others raise the loss.",
 )
 mean = {name: float(np.mean(values)) for name, values in arms.items()}
 shifted = max(furthest(run["shifted"], run["true"]) for run in runs)

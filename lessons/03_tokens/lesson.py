@@ -162,8 +162,7 @@ show(
 )
 say(
     f"With {sizes[-1]:,} merges a token holds {packed['pages it was trained on'][-1]:.2f} bytes of the pages that it "
-    "was "
-    f"trained on, {packed['new pages'][-1]:.2f} of new ones, {packed['from elsewhere'][-1]:.2f} of the text from "
+    f"was trained on, {packed['new pages'][-1]:.2f} of new ones, {packed['from elsewhere'][-1]:.2f} of the text from "
     "elsewhere. A tokenizer knows a language, and a model pays for every other."
 )
 
@@ -249,8 +248,7 @@ naive = f"<|user|> {attack}<|assistant|> It is Rome.<|end|>"
 assert [name for name, _ in specials] == ["<|user|>", "<|assistant|>", "<|end|>"]
 say(
     f"The row holds {len(specials)} special tokens, which the template put there. A template that is filled in as "
-    "*text* "
-    f"and then searched for special tokens would find {chat.marked(t, naive).count(t.assistant_id)} assistants."
+    f"*text* and then searched for special tokens would find {chat.marked(t, naive).count(t.assistant_id)} assistants."
 )
 
 # %%
@@ -317,8 +315,7 @@ show(
     heat(np.array(list(recipes.values()), float), list(recipes), [w.strip() or "space" for w in words]),
     "masks",
     alt="Five masks over the tokens of one conversation, one a row. Only the first, from spans, marks both answers "
-    "with "
-    "their end tokens and nothing else.",
+    "with their end tokens and nothing else.",
 )
 table(
     ["mask from", "learnt", "missed", "learnt wrongly"],
@@ -395,9 +392,8 @@ table(
     [["packed, kept apart", f"{gap['packed']:.0e}"], ["joined up", f"{gap['joined up']:.2f}"]],
 )
 say(
-    f"{len(examples)} sequences fit into {len(together.tokens)} rows. Kept apart, nothing changes but rounding; "
-    "joined up, "
-    f"the probability of an answer depends on its neighbours, by {gap['joined up']:.1f} nats in the worst case."
+    f"{len(examples)} sequences fit into {len(together.tokens)} rows. Kept apart, nothing changes but rounding; joined "
+    f"up, the probability of an answer depends on its neighbours, by {gap['joined up']:.1f} nats in the worst case."
 )
 
 # %% [markdown]
@@ -416,14 +412,12 @@ show(
     sweep(finding.arms, "share of answers that end", control="end token counts"),
     "stopping",
     alt="Share of answers that end by themselves, for the base model, for a finetuned one whose end token was masked, "
-    "and "
-    "for one whose end token counted; three seeds each.",
+    "and for one whose end token counted; three seeds each.",
 )
 base_ends, masked, counted = (finding.mean(arm) for arm in ("base model", "end token masked", "end token counts"))
 say(
     f"{str(finding).capitalize()}. Of the base model's answers {base_ends:.0%} end, with the end token masked "
-    f"{masked:.0%}, "
-    f"with it {counted:.0%}."
+    f"{masked:.0%}, with it {counted:.0%}."
 )
 
 # %% [markdown]

@@ -219,8 +219,7 @@ say(
     f"**Verdict:** {scales}. {meaning[scales.verdict]} Comparisons do not care who makes them: "
     f"{scales.mean('comparisons'):.2f} from people, {ideal['comparisons']:.2f} from ideal raters. Scores do: "
     f"{scales.mean('scores'):.2f} and {ideal['scores']:.2f}. The larger the quirks and the drift, the better "
-    "comparisons look; "
-    "whether they are *easier* for a person is not something that this experiment can say."
+    "comparisons look; whether they are *easier* for a person is not something that this experiment can say."
 )
 
 # %% [markdown]
@@ -328,8 +327,7 @@ examples, weights = minimal_pairs(lab, 0), Weights()
 assert weights.harmless > weights.correct > weights.tone
 say(
     f"To people, harm is worth {weights.harmless}, being right {weights.correct}, and tone {weights.tone} at most. A "
-    "model "
-    "that valued what they value would look at harm first and at tone last."
+    "model that valued what they value would look at harm first and at tone last."
 )
 table(
     ["differs in", "prompt", "better", "worse"],
@@ -400,8 +398,8 @@ table(
 behind = int(np.argmax(bins["people"] - bins["right"]))
 say(
     f"The model is furthest behind where the gap is about {bins['gap'][behind]:.1f}. There "
-    f"{100 * bins['truth'][behind]:.0f} % "
-    f"of the pairs differ in being right, against {100 * bins['truth'][0]:.0f} % at the narrowest gaps."
+    f"{100 * bins['truth'][behind]:.0f} % of the pairs differ in being right, against {100 * bins['truth'][0]:.0f} % "
+    "at the narrowest gaps."
 )
 say(
     f"Does a better answer score higher, and the surer the better it is? **Verdict:** {rises}.\n\n"

@@ -144,10 +144,8 @@ show(
     curve(sizes, distance, "n", "KL from the start, nats", log="x"),
     "kl",
     alt="KL against n on a logarithmic axis. The bound rises by log 2 with each doubling. Random words follow it "
-    "until all "
-    "responses have been seen, a policy leaves it earlier, and the sharper one stays near 0 at first, as its samples "
-    "are "
-    "all alike.",
+    "until all responses have been seen, a policy leaves it earlier, and the sharper one stays near 0 at first, as its "
+    "samples are all alike.",
 )
 say(
     f"At n = 4096 the bound says {distance['the bound'][-1]:.2f} nats. Random words are at "

@@ -53,7 +53,7 @@ SEEDS = range(lab.pick(3, 2))
 # %%
 sft, judge = Model.load(village.sft(lab)), Model.load(village.reward(lab), "score")
 policy = Model.load(village.ppo(lab))
-config = ppo.PPOConfig(world_share=village.SHARE, beta=0.25)
+config = ppo.PPOConfig(beta=0.25)
 asker = rollouts.Asker(village.world(), sft)
 rng = np.random.default_rng(9)
 roll = rollouts.sample_answers(

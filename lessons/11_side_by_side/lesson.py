@@ -36,7 +36,7 @@ from minipost.claims.measured import stages
 from minipost.claims.statistics import interval
 from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound
 from minipost.lessons import say, show, source_of, table
-from minipost.losses import exact_kl
+from minipost.losses import exact_kl, wins
 from minipost.report.pictures import heat, histogram_pair, sweep
 from minipost.report.plots import kl_axis
 from minipost.report.style import MARKERS, canvas, colour, note, styled
@@ -272,11 +272,11 @@ for step, gain in gains.items():
 #
 # *Takeaway: three questions, three metrics; a win rate alone answers none of the other two.*
 #
-# A *win rate* compares answers to the same prompt; a tie counts half, or else a model would lose against itself:
-
+# A *win rate* compares answers to the same prompts: it is the mean of what follows. A tie counts half, or else a model
+# would lose against itself:
 
 # %%
-source_of(stages.win_rate)
+source_of(wins)
 
 helps = measure("preference-helps", lab)
 protects = measure("preference-protects", lab)

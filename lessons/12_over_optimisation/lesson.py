@@ -76,8 +76,7 @@ rough = poor.world.rewards - poor.proxy
 centred = rough - rough.mean(axis=1, keepdims=True)
 say(
     f"The proxy is wrong by {np.sqrt((centred**2).mean()):.2f} (root mean square, up to a constant a prompt), the "
-    "utility "
-    f"itself spreads by {poor.world.rewards.std(axis=1).mean():.2f}."
+    f"utility itself spreads by {poor.world.rewards.std(axis=1).mean():.2f}."
 )
 
 # %% [markdown]
@@ -114,8 +113,7 @@ show(
     both_ways(poor),
     "exact",
     alt="Two panels, best-of-n and RLHF's optimum: over the distance from the start the dashed proxy leaves the "
-    "picture "
-    "at the top, the gold rises a little, flattens and bends down.",
+    "picture at the top, the gold rises a little, flattens and bends down.",
 )
 bon, rl = poor.best_of_n(), poor.rl()
 n_best, beta_best = SIZES[int(bon.gold.argmax())], PRICES[int(rl.gold.argmax())]
@@ -204,8 +202,7 @@ show(
     fitted(poor),
     "forms",
     alt="The exact gold of best-of-n and of RLHF's optimum as points, each with two fitted curves: the form named "
-    "after "
-    "the method as a solid line, the other method's as a dotted one.",
+    "after the method as a solid line, the other method's as a dotted one.",
 )
 rows = []
 for name, form, c, peak in (
@@ -259,16 +256,14 @@ show(
     by_pairs((20, 60, 200)),
     "pairs",
     alt="Gold of best-of-n over the distance: with 20 comparisons a prompt it flattens early, with 60 later, with "
-    "200 it "
-    "nearly follows the solid curve of picking by the truth.",
+    "200 it nearly follows the solid curve of picking by the truth.",
 )
 pairs = measure("more-pairs-more-gold", lab)
 show(
     sweep(pairs.arms, "exact gold gain of best-of-1024", control="20", knob="comparisons a prompt"),
     "pairs-seeds",
     alt="Exact gold gain of best-of-1024 by judges from 20, 60 and 200 comparisons a prompt and by the utility "
-    "itself, one "
-    "dot a world.",
+    "itself, one dot a world.",
 )
 say(f"**Verdict:** {pairs}.")
 slopes = {k: fit(bon_form, c.d, c.gold) for k in (20, 60, 200) for c in [judged(0, k).best_of_n()]}
@@ -286,8 +281,7 @@ show(
     sweep(larger.arms, "exact gold gain of best-of-1024", control="words only", knob="the reward model sees"),
     "size",
     alt="Exact gold gain of best-of-1024 by a reward model of words only and by one of words and their order, one "
-    "dot a "
-    "world with mean and interval.",
+    "dot a world with mean and interval.",
 )
 say(f"**Verdict:** {larger}.")
 
@@ -305,8 +299,7 @@ show(
     sweep(here.arms, "gain in gold of best-of-16", control="150", knob="comparisons"),
     "village-pairs",
     alt="Gain in gold utility of best-of-16 by the village's reward models of three numbers of comparisons, one dot "
-    "a seed "
-    "with mean and interval.",
+    "a seed with mean and interval.",
 )
 say(f"**Verdict:** {here}.")
 
@@ -357,16 +350,14 @@ show(
     learning(),
     "ppo",
     alt="Two panels over the distance that PPO has gone from SFT: the proxy and the gold utility of its rollouts, "
-    "one line "
-    "with a price of KL and one without, which goes further.",
+    "one line with a price of KL and one without, which goes further.",
 )
 free = {name: float(values[-1]) for name, values in paths[0.0].items()}
 priced = {name: float(values[-1]) for name, values in paths[0.25].items()}
 say(
     f"Without a price PPO has gone {free['kl']:.1f} nats, with it {priced['kl']:.1f}. The proxy ends at "
-    f"{free['proxy']:+.2f} "
-    f"against {priced['proxy']:+.2f} logits, the gold of the last rollouts at {free['gold']:+.2f} against "
-    f"{priced['gold']:+.2f}."
+    f"{free['proxy']:+.2f} against {priced['proxy']:+.2f} logits, the gold of the last rollouts at {free['gold']:+.2f} "
+    f"against {priced['gold']:+.2f}."
 )
 
 # %% [markdown]
@@ -378,8 +369,7 @@ show(
     sweep(protects.arms, "gold on held-out prompts", control="0", knob="price of KL; SFT is the start"),
     "protects",
     alt="Gold utility on held-out prompts of PPO without a price of KL, with the usual price, and of SFT, one dot a "
-    "seed "
-    "with mean and interval.",
+    "seed with mean and interval.",
 )
 sft_gold, free_gold, priced_gold = (protects.mean(arm) for arm in ("SFT", "0", "0.25"))
 say(

@@ -119,7 +119,7 @@ assert np.allclose(estimators.rloo(r), 4 / 3 * (r - r.mean(axis=1, keepdims=True
 
 # %%
 sft, judge = Model.load(village.sft(lab)), Model.load(village.reward(lab), "score")
-config = grpo.GRPOConfig(world_share=village.SHARE, method="rloo", prompts=lab.pick(12, 2))
+config = grpo.GRPOConfig(method="rloo", prompts=lab.pick(12, 2))
 asker = rollouts.Asker(village.world(), sft)
 roll = grpo.rollout(
     sft.weights,

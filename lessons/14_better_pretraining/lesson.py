@@ -28,7 +28,7 @@
 import numpy as np
 
 from minipost.claims import Lab, measure, village
-from minipost.claims.measured import corpus
+from minipost.claims.measured import asking, corpus
 from minipost.claims.statistics import interval
 from minipost.evaluate import log_probabilities
 from minipost.lessons import say, show, source_of, table
@@ -186,10 +186,12 @@ Each warm reply multiplies the odds by {w_expert / w_user:.1f}. From 4 % it take
 # has ever shown there.
 
 # %%
-source_of(corpus.continued)
+source_of(asking.in_a_thread)
+source_of(asking.opened)
 tokenizer = Model.load(corpus.base(lab, 1.0, 0)).tokenizer
-for text in (indented("> What is the capital of Italy?") + "\n", indented("> What is the capital of Italy?\nIt is Rome.")):
-    print([tokenizer.decode([i]) for i in [tokenizer.document_id, *tokenizer.encode(text)]])
+asked = asking.as_thread("What is the capital of Italy?")
+for text in (asked, asked + "It is Rome."):
+    print([tokenizer.decode([i]) for i in asking.opened(tokenizer, text)])
 
 # %% [markdown]
 # ## 4. Nine models
@@ -320,8 +322,7 @@ say(f"- a smaller gain: {less}\n- no post-training at all: {enough}")
 say(
     f"The strong form asks whether good pages alone beat a bad web with all of post-training: **{enough.verdict}**. "
     f"After the good web, post-training still changes {less.mean('1.0'):+.2f}: the assistant has "
-    f"{enough.mean('good web, assistant'):+.2f}, its base model "
-    f"{enough.mean('good web, base'):+.2f}."
+    f"{enough.mean('good web, assistant'):+.2f}, its base model {enough.mean('good web, base'):+.2f}."
 )
 
 # %% [markdown]

@@ -155,8 +155,7 @@ show(
     token_timeline(tokens, np.where(learnt, "response", "prompt").tolist(), learnt),
     "turns",
     alt="The second example of a conversation of four turns: both questions and the first answer are its prompt, and "
-    "only "
-    "the second answer, end token included, is learnt.",
+    "only the second answer, end token included, is learnt.",
 )
 
 # %% [markdown]
@@ -191,7 +190,7 @@ def demonstrations(seed, count):
 def taught(seed, count):
     """The run folder of the model that read `count` rows."""
     config = SFTConfig(
-        base=village.sft(lab, seed), data=(demonstrations(seed, count),), seed=seed, world_share=village.SHARE,
+        base=village.sft(lab, seed), data=(demonstrations(seed, count),), seed=seed, **village.WORLD,
         epochs=UPDATES * BATCH // count, batch_size=BATCH, learning_rate=3e-4,
     )  # fmt: skip
     return lab.run(sft, config, about="3 s")
@@ -244,8 +243,7 @@ show(
     both(results),
     "style",
     alt="Left: the share of answers that begin with Ahoy! against the number of rows. Right: the share of right "
-    "answers. "
-    "Dots are seeds, bars are intervals, the hollow dot is the model before.",
+    "answers. Dots are seeds, bars are intervals, the hollow dot is the model before.",
 )
 style, right = ({k: float(v[:, c].mean()) for k, v in results.items()} for c in (0, 1))
 enough = next((k for k in style if style[k] > 0.95), None)
@@ -350,16 +348,14 @@ show(
     sweep(arms, "loss above that of 23 bits, nats", control="23 bits", knob="mantissa"),
     "bits",
     alt="How much the loss on unseen pages rises when the mantissas of all weights are cut to 7, 4, 3, 2 and 1 bits; "
-    "five "
-    "sets of pages each.",
+    "five sets of pages each.",
 )
 mean = {name: float(np.mean(values)) for name, values in arms.items()}
 fine = [name for name in mean if abs(mean[name]) < 0.01]
 say(
     f"With 7 bits, bfloat16, the loss moves by {mean['7 bits']:+.4f} nats; with 2 by {mean['2 bits']:+.3f}, with 1 by "
     f"{mean['1 bits']:+.2f}. Below a hundredth stay {', '.join(fine)}. What is true of rounding a finished model is "
-    "not true "
-    "of training in few bits: updates are far smaller than weights, and would be rounded away."
+    "not true of training in few bits: updates are far smaller than weights, and would be rounded away."
 )
 
 # %% [markdown]
@@ -403,8 +399,7 @@ if SMOLLM2 and not lab.fast:
         token_timeline(words, ["response" if m else "prompt" for m in row.response_mask], row.response_mask),
         "chatml",
         alt="A short conversation in SmolLM2's chat template, token by token; dots mark those that would be learnt: "
-        "the "
-        "assistant's words and the token that ends its turn.",
+        "the assistant's words and the token that ends its turn.",
     )
     say("Another template, the same promises: spans, masks from them, content that cannot forge a special token.")
 else:
@@ -472,15 +467,14 @@ show(
     memory(),
     "memory",
     alt="Bytes needed by three models, logarithmic: to generate in 16 bits, for the cache of one full context, and to "
-    "train "
-    "in 32 bits. Only the largest crosses the line of 16 GB.",
+    "train in 32 bits. Only the largest crosses the line of 16 GB.",
 )
 large = sizes["Llama-3.1-8B"]
 say(
     f"To generate, {readable(large['generate, 16 bits'])} of weights, and as much as "
-    f"{readable(large['cache of a full context'])} "
-    f"for one full conversation; to train, {readable(large['train, 32 bits'])}. That is why people train thin adapters "
-    "(`--lora-rank`), quantise what is frozen, and split the rest over machines."
+    f"{readable(large['cache of a full context'])} for one full conversation; to train, "
+    f"{readable(large['train, 32 bits'])}. That is why people train thin adapters (`--lora-rank`), quantise what is "
+    "frozen, and split the rest over machines."
 )
 
 # %% [markdown]

@@ -35,6 +35,7 @@ from minipost.stages.training import Model
 from minipost.world import Task, Utility, World
 
 SHARE = 0.25  # of the world
+WORLD: dict[str, Any] = {"world_seed": 0, "world_share": SHARE}  # as settings of a stage
 
 
 @lru_cache(maxsize=2)
@@ -47,20 +48,20 @@ def base(lab: Lab, seed: int = 0, **changes: Any) -> Path:
     """A base model that has read the village's web."""
     size = lab.pick({"tokens": 900_000}, {"tokens": 40_000, "dim": 32, "layers": 2, "hidden": 64})
     settings = {"quality": 0.9, "nursery": 0.3, "vocab_size": lab.pick(1536, 512)} | size | changes
-    return lab.run(run_pretrain, PretrainConfig(seed=seed, world_share=SHARE, **settings), lab.pick("70 s", "2 s"))
+    return lab.run(run_pretrain, PretrainConfig(seed=seed, **WORLD, **settings), lab.pick("70 s", "2 s"))
 
 
 def sft(lab: Lab, seed: int = 0, start: Path | None = None, **changes: Any) -> Path:
     """`start` (default: the seed's base model) after supervised finetuning."""
     settings = {"demonstrations": lab.pick(3000, 200)} | changes
-    config = SFTConfig(base=start or base(lab, seed), seed=seed, world_share=SHARE, **settings)
+    config = SFTConfig(base=start or base(lab, seed), seed=seed, **WORLD, **settings)
     return lab.run(run_sft, config, lab.pick("10 s", "1 s"))
 
 
 def reward(lab: Lab, seed: int = 0, policy: Path | None = None, **changes: Any) -> Path:
     """A reward model on comparisons of the answers of `policy` (default: the seed's SFT model)."""
     settings = {"pairs": lab.pick(2500, 96)} | changes
-    config = RewardConfig(policy=policy or sft(lab, seed), seed=seed, world_share=SHARE, **settings)
+    config = RewardConfig(policy=policy or sft(lab, seed), seed=seed, **WORLD, **settings)
     return lab.run(run_reward, config, lab.pick("10 s", "1 s"))
 
 
@@ -68,7 +69,7 @@ def ppo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None 
     """`policy` after PPO against the reward model `judge` (defaults: the seed's)."""
     settings = lab.pick({"iterations": 14}, {"iterations": 2, "rollout": 16}) | changes
     policy, judge = policy or sft(lab, seed), judge or reward(lab, seed)
-    config = PPOConfig(policy=policy, reward=judge, seed=seed, world_share=SHARE, **settings)
+    config = PPOConfig(policy=policy, reward=judge, seed=seed, **WORLD, **settings)
     return lab.run(run_ppo, config, lab.pick("12 s", "1 s"))
 
 
@@ -76,7 +77,7 @@ def grpo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None
     """`policy` after GRPO, or with `method="rloo"` RLOO, on as many answers as `ppo` samples."""
     settings = lab.pick({"iterations": 14}, {"iterations": 2, "prompts": 4}) | changes
     policy, judge = policy or sft(lab, seed), judge or reward(lab, seed)
-    config = GRPOConfig(policy=policy, reward=judge, seed=seed, world_share=SHARE, **settings)
+    config = GRPOConfig(policy=policy, reward=judge, seed=seed, **WORLD, **settings)
     return lab.run(run_grpo, config, lab.pick("8 s", "1 s"))
 
 

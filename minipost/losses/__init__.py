@@ -9,7 +9,7 @@ from minipost.losses.dpo import hinge, ipo, kto, kto_reference_point, orpo, robu
 from minipost.losses.kl import exact_kl, k1, k2, k3
 from minipost.losses.ppo import entropy, policy_loss, ratio_statistics, value_loss
 from minipost.losses.reduction import Reduction, aggregate
-from minipost.losses.reward import bradley_terry, pair_accuracy, plackett_luce, pointwise_regression
+from minipost.losses.reward import bradley_terry, pair_accuracy, plackett_luce, pointwise_regression, wins
 from minipost.losses.sft import cross_entropy, sequence_logps, token_logps
 
 __all__ = [
@@ -43,4 +43,5 @@ __all__ = [
     "simpo",
     "token_logps",
     "value_loss",
+    "wins",
 ]

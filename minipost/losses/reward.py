@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from minipost.autograd import Array, log_softmax, softplus, value
 from minipost.losses.reduction import TensorLike
@@ -43,7 +44,12 @@ def pointwise_regression(scores: TensorLike, targets: TensorLike) -> Any:
     return ((scores - value(targets)) ** 2).mean()
 
 
+def wins(mine: npt.ArrayLike, theirs: npt.ArrayLike) -> Array:
+    """1 where `mine` is higher than `theirs`, 0 where it is lower, 0.5 for a tie; of their broadcast shape."""
+    difference = np.asarray(value(mine)) - np.asarray(value(theirs))
+    return np.asarray((difference > 0) + 0.5 * (difference == 0))
+
+
 def pair_accuracy(chosen: Array, rejected: Array) -> float:
     """Share of pairs whose chosen response scores higher, ties half -> in [0, 1]. Law P20."""
-    difference = np.asarray(value(chosen)) - np.asarray(value(rejected))
-    return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+    return float(wins(chosen, rejected).mean())

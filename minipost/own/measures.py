@@ -21,6 +21,7 @@ import numpy as np
 from minipost.data import Prompt, Turns
 from minipost.estimators import best_of_n_kl_bound
 from minipost.evaluate import interval, log_probabilities
+from minipost.losses import wins
 from minipost.model import Array
 from minipost.report.plots import wilson
 from minipost.stages.best_of_n import Answered
@@ -68,13 +69,13 @@ def picked(found: Sequence[Answered[Prompt]]) -> Answers:
 
 def measure(answers: Answers, rival: Answers) -> dict[str, Any]:
     """The numbers of one model's answers, under the keys of a simulated tour; what is unknown here is None."""
-    wins = (answers.proxy > rival.proxy) + 0.5 * (answers.proxy == rival.proxy)
+    won = wins(answers.proxy, rival.proxy)
     return dict.fromkeys(UNKNOWN) | {
         "by_kind": {},
         "proxy_mean": float(answers.proxy.mean()),
         "proxy_ci95": interval(answers.proxy),
-        "proxy_win_rate_vs_sft": float(wins.mean()),
-        "proxy_win_rate_ci95": interval(wins),
+        "proxy_win_rate_vs_sft": float(won.mean()),
+        "proxy_win_rate_ci95": interval(won),
         "end_rate": float(np.mean(answers.ended)),
         "mean_length": float(np.mean(answers.lengths)),
         "kl_to_sft": answers.kl,
@@ -112,5 +113,5 @@ def judge_the_judge(judge: Model, pairs: Sequence[Sides], rng: np.random.Generat
 
 def accuracy(margins: Array, name: str) -> dict[str, Any]:
     """The share of positive margins, ties half, with its 95 % interval."""
-    share = float(np.mean((margins > 0) + 0.5 * (margins == 0)))
+    share = float(wins(margins, 0.0).mean())
     return {name: share, f"{name}_ci95": list(wilson(share, len(margins)))}

@@ -207,8 +207,8 @@ def read_setting(folder: Path | str, name: str, default: Any) -> Any:
         if not (here / CONFIG).is_file():
             continue
         record = json.loads((here / CONFIG).read_text(encoding="utf-8"))
-        if name in record.get("config", {}):
-            return record["config"][name]
+        if (said := record.get("config", {}).get(name)) is not None:
+            return said
         waiting += [here / parent["path"] for parent in record.get("parents", {}).values()]
     return default
 

@@ -21,10 +21,10 @@ from minipost.data import Prompt, Turns
 from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound
 from minipost.model import Array, readout
 from minipost.runs import Run, progress
-from minipost.stages.training import Model, StageError, dropped, read_off, require_positive
+from minipost.stages.training import Model, StageError, dropped, read_off, require_positive, world_of
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
-from minipost.world import Task, Utility, World
+from minipost.world import Task, Utility
 from minipost.world.collect import answer
 
 HELP = """Answer N times, keep the best by the reward model.
@@ -45,8 +45,8 @@ class BestOfNConfig:
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
     skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
-    world_seed: int = 0  # which world
-    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
+    world_seed: int | None = None  # which world; that of the policy's own run, if not given
+    world_share: float | None = None  # how much of it there is: 0.25 is a village; the same
     n: int = 16  # samples a prompt
     prompts: int = 200  # held-out prompts
     temperature: float = 1.0  # of sampling
@@ -103,7 +103,7 @@ def best_of_n(config: BestOfNConfig) -> list[Candidates] | list[Answered[Prompt]
         chosen = [Prompt(mine[i]) for i in np.sort(rng.permutation(len(mine))[: config.prompts])]
         given = sample(policy, judge, chosen, rng, config)
         return finished(run, given, curve_of_proxy(given))
-    world = World(config.world_seed, config.world_share)
+    world = world_of(config, config.policy)
     found = sample(policy, judge, world.tasks("test", config.prompts, rng), rng, config)
     return finished(run, found, curve(found, Utility(world)))
 

@@ -23,6 +23,7 @@ from minipost import data
 from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import dpo as losses
+from minipost.losses import wins
 from minipost.model import AdamW, Array, lora, readout, schedule, value_and_grad
 from minipost.runs import Run
 from minipost.stages.pairs import Sides, encode_pair, halves, pack_pairs
@@ -158,7 +159,7 @@ def statistics(beta: float, chosen: Any, rejected: Any, ref_chosen: Array, ref_r
         "rewards/chosen": w,
         "rewards/rejected": l,
         "rewards/margins": w - l,
-        "rewards/accuracies": (w > l) + 0.5 * (w == l),
+        "rewards/accuracies": wins(w, l),
         "logps/chosen": chosen.data,
         "logps/rejected": rejected.data,
     }

@@ -70,8 +70,8 @@ class GRPOConfig:
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
     skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
-    world_seed: int = 0  # which world the prompts come from
-    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
+    world_seed: int | None = None  # which world; that of the policy's own run, if not given
+    world_share: float | None = None  # how much of it there is: 0.25 is a village; the same
     method: Literal["grpo", "rloo"] = "grpo"  # whose advantages, and where the KL stands
     weighting: Literal["paper", "sequence", "token", "constant"] = (
         "paper"  # of tokens; the papers' are in the table above

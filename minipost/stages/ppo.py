@@ -66,8 +66,8 @@ class PPOConfig:
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
     skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
-    world_seed: int = 0  # which world the prompts come from
-    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
+    world_seed: int | None = None  # which world; that of the policy's own run, if not given
+    world_share: float | None = None  # how much of it there is: 0.25 is a village; the same
     iterations: int = 50  # rollouts, each followed by updates
     rollout: int = 64  # responses an iteration
     epochs: int = 4  # passes over a rollout

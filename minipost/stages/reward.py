@@ -31,9 +31,10 @@ from minipost.stages.training import (
     read_off,
     require_positive,
     updates,
+    world_of,
 )
 from minipost.text.batching import Example, Packed
-from minipost.world import Labeler, Utility, World
+from minipost.world import Labeler, Utility
 from minipost.world.collect import Pair, answer, compare, read_pairs, write_pairs
 
 HELP = """Train a reward model on comparisons of the policy's answers, or on your own.
@@ -54,8 +55,8 @@ class RewardConfig:
     resume: bool = False  # go on with an interrupted run
     overwrite: bool = False  # replace an existing run
     tensorboard: bool = False  # write the metrics for TensorBoard, too
-    world_seed: int = 0  # which world
-    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
+    world_seed: int | None = None  # which world; that of the policy's own run, if not given
+    world_share: float | None = None  # how much of it there is: 0.25 is a village; the same
     pairs: int = 9_000  # comparisons to collect
     labeler_temperature: float = 0.6  # of the labelers: the larger, the less consistent
     epochs: int = 1  # passes over the pairs
@@ -97,7 +98,7 @@ def reward(config: RewardConfig) -> Model:
 
 def collect_pairs(policy: Model, config: RewardConfig) -> list[Pair]:
     """Two answers of the policy to each training prompt, compared by a labeler of the world."""
-    world, rng = World(config.world_seed, config.world_share), np.random.default_rng([config.seed, 5])
+    world, rng = world_of(config, config.policy), np.random.default_rng([config.seed, 5])
     tasks = world.tasks("train", config.pairs, rng)
     prompts = [t.prompt for t in tasks]
     first, second = (

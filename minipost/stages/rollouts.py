@@ -23,7 +23,7 @@ from minipost.autograd import Tensor
 from minipost.data import Turns
 from minipost.model import AdamW, Array, Sampled, Sampling, generate, readout, value_and_grad
 from minipost.model.parallel import map_shards, threads
-from minipost.stages.training import Model, StageError, dropped, known_answer
+from minipost.stages.training import Model, StageError, dropped, known_answer, world_of
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Task, Utility, World
@@ -47,9 +47,9 @@ class RolloutConfig(Protocol):
     @property
     def skip_bad(self) -> bool: ...
     @property
-    def world_seed(self) -> int: ...
+    def world_seed(self) -> int | None: ...
     @property
-    def world_share(self) -> float: ...
+    def world_share(self) -> float | None: ...
     @property
     def max_new_tokens(self) -> int: ...
     @property
@@ -119,7 +119,7 @@ def asker(config: RolloutConfig, policy: Model) -> Asker | Given:
     if config.data:
         room = policy.config.context - config.max_new_tokens
         return Given(data.prompts(config.data, policy.tokenizer, room, dropped(config)), policy)
-    return Asker(World(config.world_seed, config.world_share), policy)
+    return Asker(world_of(config, config.policy), policy)
 
 
 # ------------------------------------------------------------------------------------------------- answers and scores

@@ -22,10 +22,10 @@ from minipost.losses import cross_entropy
 from minipost.model import AdamW, Array, ModelConfig, logits, lora, output_weight, readout, schedule, value_and_grad
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, dropped, known_answer, minibatch, require_positive, updates
+from minipost.stages.training import Model, dropped, known_answer, minibatch, require_positive, updates, world_of
 from minipost.text import indented, prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
-from minipost.world import Demonstrator, World
+from minipost.world import Demonstrator
 from minipost.world.collect import Demonstration, demonstrate
 
 REPLAY_QUALITY = 1.0  # of the pages that are mixed in
@@ -48,8 +48,8 @@ class SFTConfig:
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own: prompt-completion, Alpaca, ShareGPT, messages; no replay then
     skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
-    world_seed: int = 0  # which world
-    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
+    world_seed: int | None = None  # which world; that of the base model's own run, if not given
+    world_share: float | None = None  # how much of it there is: 0.25 is a village; the same
     demonstrations: int = 10_000  # how many are written
     skill: float = 0.95  # of the demonstrators: the share of right answers
     refusal: float = 0.15  # the share of harmful requests that they refuse
@@ -84,7 +84,7 @@ def sft(config: SFTConfig) -> Model:
 
 def from_the_world(base: Model, config: SFTConfig) -> list[Example]:
     """Demonstrations by the world's labelers, with web pages mixed in (as Ouyang et al. 2022 do in PPO-ptx)."""
-    world = World(config.world_seed, config.world_share)
+    world = world_of(config, config.base)
     by = Demonstrator(world, skill=config.skill, refusal=config.refusal)
     demonstrations = demonstrate(world, by, config.demonstrations, np.random.default_rng([config.seed, 4]))
     return encode(base, demonstrations) + replayed(base, config)
@@ -92,7 +92,7 @@ def from_the_world(base: Model, config: SFTConfig) -> list[Example]:
 
 def replayed(base: Model, config: SFTConfig) -> list[Example]:
     """Pages of the web, of which the model learns everything, as it did before."""
-    world, t = World(config.world_seed, config.world_share), base.tokenizer
+    world, t = world_of(config, config.base), base.tokenizer
     rng, count = np.random.default_rng([config.seed, 12]), round(config.replay * config.demonstrations)
     pages = world.web(rng, REPLAY_QUALITY, count)
     return [Example([t.document_id], t.encode(indented(page))[: config.row_length - 1]) for page in pages]

@@ -6,19 +6,38 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from minipost.errors import UserError
 from minipost.model import AdamW, Array, ModelConfig, map_shards, shapes
-from minipost.runs import Run, check_shapes, interruptible, load_model, progress
+from minipost.runs import Run, check_shapes, interruptible, load_model, progress, read_setting
 from minipost.text import Tokenizer
 from minipost.text.batching import Example, pack
+from minipost.world import World
 
 
 class StageError(UserError):
     """A stage that cannot run as asked."""
+
+
+class Playing(Protocol):
+    """A configuration of something that happens in a world."""
+
+    @property
+    def world_seed(self) -> int | None: ...
+    @property
+    def world_share(self) -> float | None: ...
+
+
+def world_of(config: Playing, parent: Path) -> World:
+    """The world that a configuration names, or else the one in which the run `parent` has learned."""
+    seed, share = config.world_seed, config.world_share
+    return World(
+        read_setting(parent, "world_seed", 0) if seed is None else seed,
+        read_setting(parent, "world_share", 1.0) if share is None else share,
+    )
 
 
 def require_positive(config: Any, *names: str) -> None:

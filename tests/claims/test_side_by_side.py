@@ -6,22 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from minipost.claims import Lab, village
-from minipost.claims.measured import corpus, stages
+from minipost.claims.measured import asking, corpus, stages
 from minipost.model import Sampled
 from minipost.stages.training import Model
-
-UTILITIES = st.lists(st.integers(0, 3), min_size=4, max_size=4).map(lambda x: np.array(x, float))
-
-
-@given(UTILITIES, UTILITIES)
-@settings(deadline=None, max_examples=30)
-def test_a_win_is_the_others_loss(mine: np.ndarray, theirs: np.ndarray) -> None:
-    assert stages.win_rate(mine, theirs) + stages.win_rate(theirs, mine) == pytest.approx(1)
-    assert stages.win_rate(mine, mine) == 0.5
+from minipost.text import indented
 
 
 def test_the_pick_is_the_proxys_and_not_the_utilitys_best() -> None:
@@ -65,10 +55,10 @@ def test_a_web_prompt_ends_where_a_line_of_the_web_ends(tmp_path: Path, monkeypa
         reply = model.tokenizer.encode(" It is so.\n > Is it?")
         return [Sampled(reply, np.zeros(len(reply)), False) for _ in prompts]
 
-    monkeypatch.setattr(corpus, "generate", pretend)
-    assert corpus.continued(model, tasks, np.random.default_rng(0)) == ["It is so."] * 3
+    monkeypatch.setattr(asking, "generate", pretend)
+    assert asking.in_a_thread(model, tasks, np.random.default_rng(0)) == ["It is so."] * 3
     for prompt, task in zip(asked, tasks, strict=True):
-        page = model.tokenizer.encode(corpus.indented(f"> {task.prompt}\nIt is so."))
+        page = model.tokenizer.encode(indented(f"> {task.prompt}\nIt is so."))
         assert prompt == [model.tokenizer.document_id, *page[: len(prompt) - 1]]
 
 

@@ -56,6 +56,19 @@ def test_the_known_answers_stand_in_the_diaries(runs: Path) -> None:
     assert rows(runs / "pretrain")[-1]["eval_loss"] < math.log(400)
 
 
+def test_a_stage_plays_in_the_world_that_its_model_knows(tmp_path: Path) -> None:
+    all_configs = configs(tmp_path)
+    STAGES["pretrain"](replace(all_configs["pretrain"], world_seed=3, world_share=0.25))
+    silent = all_configs["sft"]
+    outspoken = replace(silent, out=tmp_path / "outspoken", world_seed=3, world_share=0.25)
+    for config in (silent, outspoken):
+        STAGES["sft"](config)
+    assert contents(silent.out)["model.safetensors"] == contents(outspoken.out)["model.safetensors"]
+    grandchild = training.world_of(all_configs["ppo"], silent.out)
+    assert (grandchild.seed, grandchild.share) == (3, 0.25)
+    assert training.world_of(replace(all_configs["ppo"], world_share=1.0), silent.out).share == 1.0
+
+
 def test_a_known_answer_that_is_wrong_stops_the_run_and_only_at_step_0() -> None:
     for got in (1.2, math.nan, math.inf):
         with pytest.raises(StageError, match="at step 0 loss"):

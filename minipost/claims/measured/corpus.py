@@ -16,12 +16,11 @@ import numpy.typing as npt
 from minipost.claims import village
 from minipost.claims.claim import claim
 from minipost.claims.lab import Lab
-from minipost.model import generate
+from minipost.claims.measured.asking import in_a_thread, in_chat
 from minipost.stages.reward import RewardConfig, collect_pairs
 from minipost.stages.training import Model
-from minipost.text import indented
 from minipost.world import Demonstrator, Task, Utility
-from minipost.world.collect import answer, write_pairs
+from minipost.world.collect import write_pairs
 from minipost.world.pages import Pages
 from minipost.world.utility import Judgement
 
@@ -45,7 +44,7 @@ def sft(lab: Lab, quality: float, seed: int) -> Path:
 def dpo(lab: Lab, quality: float, seed: int) -> Path:
     """That one after DPO on comparisons of its own answers. (No reward model is trained for it.)"""
     policy = sft(lab, quality, seed)
-    config = RewardConfig(policy=policy, seed=seed, world_share=village.SHARE, pairs=lab.pick(1000, 64))
+    config = RewardConfig(policy=policy, seed=seed, **village.WORLD, pairs=lab.pick(1000, 64))
 
     def compared(folder: Path) -> None:
         write_pairs(folder / "preferences.jsonl", collect_pairs(Model.load(policy), config))
@@ -69,27 +68,12 @@ def marks(lab: Lab, quality: float, seed: int) -> Arrays:
         models = [Model.load(folder) for folder in folders]
         for stage, model in zip(STAGES, (models[0], *models), strict=True):
             rng = np.random.default_rng([seed, 42])
-            texts = (continued if stage == STAGES[1] else chatted)(model, tasks, rng)
+            texts = (in_a_thread if stage == STAGES[1] else in_chat)(model, tasks, rng)
             found[stage] = np.array([utility(t, text) for t, text in zip(tasks, texts, strict=True)])
             found[f"{stage}: text"] = np.array(texts)
         return found
 
     return lab.numbers("marks", {"models": folders, "seed": seed, "stages": STAGES}, make)
-
-
-def chatted(model: Model, tasks: list[Task], rng: np.random.Generator) -> list[str]:
-    """Answers in the chat template, whose special tokens a base model has never seen."""
-    replies = answer(model.weights, model.config, model.tokenizer, [t.prompt for t in tasks], rng)
-    return [text for text, _ in replies]
-
-
-def continued(model: Model, tasks: list[Task], rng: np.random.Generator) -> list[str]:
-    """Answers as continuations of a forum's page: "> question", and whatever the next line says. The prompt ends with
-    the line break: the blank after it belongs to the token of the answer's first word."""
-    t = model.tokenizer
-    prompts = [[t.document_id, *t.encode(indented(f"> {task.prompt}") + "\n")] for task in tasks]
-    sampled = generate(model.weights, model.config, prompts, rng, end_id=t.document_id, max_new_tokens=64)
-    return [t.decode(s.tokens, skip_special=True).strip().split("\n")[0] for s in sampled]
 
 
 def gold(lab: Lab, quality: float, seed: int) -> dict[str, float]:

@@ -17,6 +17,7 @@ from minipost.claims.candidates import Candidates, Floats, candidates, encoded, 
 from minipost.claims.claim import claim
 from minipost.claims.lab import Lab
 from minipost.claims.statistics import rank_correlation
+from minipost.losses import pair_accuracy
 from minipost.stages.reward import score
 from minipost.stages.training import Model
 from minipost.world import Task
@@ -103,7 +104,7 @@ def sees(lab: Lab, seed: int) -> dict[str, float]:
     for kind, triples in minimal_pairs(lab, seed).items():
         sides = [encoded(judge.tokenizer, task, text) for task, *both in triples for text in both]
         better, worse = score(judge, sides).reshape(-1, 2).T
-        share[kind] = float(np.mean((better > worse) + 0.5 * (better == worse)))
+        share[kind] = pair_accuracy(better, worse)
     return share
 
 

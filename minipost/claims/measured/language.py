@@ -38,7 +38,7 @@ def end_token_teaches_stopping(seed: int, lab: Lab) -> dict[str, float]:
 def finetuned(lab: Lab, seed: int, base: Path, masked: bool) -> Path:
     """The run folder of a short finetuning. To mask the last token of a sequence is to leave it out: nothing follows
     that could see it."""
-    config = SFTConfig(base=base, seed=seed, world_share=village.SHARE, demonstrations=lab.pick(1000, 64), replay=0.0)
+    config = SFTConfig(base=base, seed=seed, **village.WORLD, demonstrations=lab.pick(1000, 64), replay=0.0)
 
     def make(folder: Path) -> None:
         model = Model.load(base)

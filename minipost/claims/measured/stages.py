@@ -18,6 +18,7 @@ from minipost.claims.claim import claim
 from minipost.claims.lab import Lab
 from minipost.claims.measured.teaching import from_scratch
 from minipost.evaluate import log_probabilities
+from minipost.losses import wins
 from minipost.runs import Run
 from minipost.stages import ppo
 from minipost.stages.best_of_n import BestOfNConfig, sample
@@ -168,13 +169,8 @@ def preference_protects(seed: int, lab: Lab) -> dict[str, float]:
 def preference_wins(seed: int, lab: Lab) -> dict[str, float]:
     """Each model's answer against a fresh one of SFT's, ties half. SFT against itself is the check."""
     rival = sat(lab, village.sft(lab, seed), seed, draw=1)["gold"]
-    rates = {name: win_rate(answers["gold"], rival) for name, answers in assistants(lab, seed).items()}
+    rates = {name: float(wins(answers["gold"], rival).mean()) for name, answers in assistants(lab, seed).items()}
     return {"a coin": 0.5, **rates}
-
-
-def win_rate(mine: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> float:
-    """The share of prompts on which `mine` [T] is worth more than `theirs` [T]; a tie counts half."""
-    return float(np.mean((mine > theirs) + 0.5 * (mine == theirs)))
 
 
 # ------------------------------------------------------------------------------------------------ what can be left out
@@ -234,7 +230,7 @@ def capped(lab: Lab, seed: int) -> Path:
     """The run folder of PPO against the reward model and a price on length."""
     policy, judge = village.sft(lab, seed), village.reward(lab, seed)
     settings: dict[str, Any] = lab.pick({"iterations": 14}, {"iterations": 2, "rollout": 16})
-    config = ppo.PPOConfig(policy=policy, reward=judge, seed=seed, world_share=village.SHARE, **settings)
+    config = ppo.PPOConfig(policy=policy, reward=judge, seed=seed, **village.WORLD, **settings)
 
     def make(folder: Path) -> None:
         start, scorer = Model.load(policy), Model.load(judge, "score")

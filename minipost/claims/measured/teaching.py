@@ -41,7 +41,7 @@ def taught(
 
     def make(folder: Path) -> None:
         base = Model.load(start)
-        config = SFTConfig(base=start, out=folder / "run", seed=seed, world_share=village.SHARE, **settings)
+        config = SFTConfig(base=start, out=folder / "run", seed=seed, **village.WORLD, **settings)
         examples = encode(base, write(np.random.default_rng([seed, 4]))) + replayed(base, config)
         run = Run.create(config.out, "sft", config, seed, {"base": start})
         weights = train(run, base, examples, config)
