@@ -205,7 +205,8 @@ def compare_models(
     }
     details = {
         "curves": {name: read_metrics(config.out / name) for name in ("pretrain", "sft", "reward", "ppo", "dpo")},
-        "frontier": frontier(config, summary, found, utility, answers, tasks, judge),
+        "frontier": frontier(summary, found, utility, answers, tasks, judge),
+        "rollouts": rollouts(read_metrics(config.out / "ppo")),
         "pizza": {
             "web": dict(world.how_to_frequencies),
             **{n: modes(m, world, config.seed, as_user=n != "base") for n, m in models.items()},
@@ -252,10 +253,10 @@ def calibration(margins: Array, rng: np.random.Generator, bins: int = 8) -> list
 
 
 def frontier(
-    config: TourConfig, summary: Mapping[str, Any], found: Sequence[Candidates], utility: Utility,
-    answers: Mapping[str, Answers], tasks: Sequence[Task], judge: Model,
+    summary: Mapping[str, Any], found: Sequence[Candidates], utility: Utility, answers: Mapping[str, Answers],
+    tasks: Sequence[Task], judge: Model,
 ) -> dict[str, Any]:  # fmt: skip
-    """Gold and proxy reward against KL to SFT, for every method."""
+    """Gold and proxy reward on held-out prompts against KL to SFT, for every method."""
     points: dict[str, Any] = {"best_of_n": curve(found, utility)}
     for name in ("sft", "ppo", "dpo"):
         row = summary["models"][name]
@@ -270,15 +271,17 @@ def frontier(
             "proxy": float(score(judge, examples).mean()),
         }
         points[name] = point if name == "sft" else [point]
-    rows = read_metrics(config.out / "ppo")
-    for part in np.array_split(np.arange(len(rows)), max(1, len(rows) // 6)):  # single rollouts are noisy
-        mean = {
-            k: float(np.mean([rows[i][k] for i in part])) for k in ("step", "objective/kl", "gold", "objective/scores")
-        }
-        point = {"step": mean["step"], "kl": max(0.0, mean["objective/kl"]), "gold": mean["gold"]}
-        points["ppo"].insert(-1, point | {"proxy": mean["objective/scores"]})
-    points["ppo"][-1]["step"] = len(rows)
     return points
+
+
+def rollouts(diary: Sequence[Mapping[str, Any]], group: int = 6) -> list[dict[str, float]]:
+    """PPO's way, from what it sampled while training: means over some rollouts each, for single ones are noisy.
+
+    Its prompts were those of the training split, so these are not points of the frontier.
+    """
+    names = {"step": "step", "kl": "objective/kl", "gold": "gold", "proxy": "objective/scores"}
+    parts = np.array_split(np.arange(len(diary)), max(1, len(diary) // group))
+    return [{name: float(np.mean([diary[i][key] for i in part])) for name, key in names.items()} for part in parts]
 
 
 def modes(model: Model, world: World, seed: int, as_user: bool, samples: int = 200) -> dict[str, float]:

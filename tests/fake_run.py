@@ -48,7 +48,10 @@ def fake_run(seed: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
         "reward_model": {"pair_accuracy": 0.771, "bayes_accuracy": 0.823, "calibration": bins},
         "seconds": {"pretrain": 181.0, "sft": 22.4, "reward": 31.0, "best_of_n": 24.9, "ppo": 142.3, "dpo": 40.2},
     }
-    return summary, {"curves": _curves(rng), "frontier": _frontier(rng), "pizza": _pizza(), "samples": _samples(rng)}
+    return summary, {
+        "curves": _curves(rng), "frontier": _frontier(rng), "rollouts": _rollouts(rng), "pizza": _pizza(),
+        "samples": _samples(rng),
+    }  # fmt: skip
 
 
 def _curves(rng: np.random.Generator) -> dict[str, Any]:
@@ -75,16 +78,21 @@ def _frontier(rng: np.random.Generator) -> dict[str, Any]:
         d = math.sqrt(max(math.log(n) - (n - 1) / n, 0.0))
         gold = 0.42 + d * (0.95 - 0.15 * d)
         bon.append({"n": n, "kl": d * d, "gold": gold, "proxy": 0.5 + 1.1 * d, "gold_ci95": [gold - 0.1, gold + 0.1]})
-    ppo = []
-    for step in range(0, 121, 5):
-        d = math.sqrt(10 * (1 - math.exp(-step / 50)))
-        gold = 0.42 + d * (1.0 - 0.19 * d) + float(rng.normal(0, 0.04))
-        ppo.append({"step": step, "kl": d * d, "gold": gold, "proxy": 0.5 + 0.9 * d + 0.004 * step})
+    ppo = [{"kl": 9.1, "gold": 1.7, "proxy": 3.6}]
     dpo = []
     for step, kl in ((0, 0.0), (20, 1.9), (60, 6.4), (120, 12.1)):
         gold = 0.42 + 0.33 * math.sqrt(kl)
         dpo.append({"step": step, "kl": kl, "gold": gold, "gold_ci95": [gold - 0.1, gold + 0.15]})
     return {"best_of_n": bon, "ppo": ppo, "dpo": dpo, "sft": {"kl": 0.0, "gold": 0.42, "gold_ci95": [0.3, 0.55]}}
+
+
+def _rollouts(rng: np.random.Generator) -> list[dict[str, float]]:
+    rows = []
+    for step in range(0, 121, 5):
+        d = math.sqrt(10 * (1 - math.exp(-step / 50)))
+        gold = 0.42 + d * (1.0 - 0.19 * d) + float(rng.normal(0, 0.04))
+        rows.append({"step": step, "kl": d * d, "gold": gold, "proxy": 0.5 + 0.9 * d + 0.004 * step})
+    return rows
 
 
 def _pizza() -> dict[str, dict[str, float]]:

@@ -176,7 +176,7 @@ def test_summary_without_a_part_still_makes_a_page(missing: str) -> None:
     print_summary(summary, Console(file=io.StringIO()))
 
 
-@pytest.mark.parametrize("missing", ["curves", "frontier", "pizza", "samples"])
+@pytest.mark.parametrize("missing", ["curves", "frontier", "rollouts", "pizza", "samples"])
 def test_details_without_a_part_still_make_a_page(missing: str) -> None:
     summary, details = fake_run()
     del details[missing]
@@ -200,6 +200,7 @@ def test_a_tiny_run_makes_a_page(tmp_path: Path) -> None:
         "calibration": [{"margin": 0, "predicted": 0.5, "empirical": None, "n": 0}],
     }
     details["frontier"] = {"ppo": [{"step": 0, "kl": 0.0, "gold": 0.1, "proxy": None}], "best_of_n": [], "dpo": None}
+    details["rollouts"] = []
     details["curves"] = {"pretrain": [{"step": 1, "loss": 7.6}], "sft": [], "ppo": [{"step": 1, "objective/kl": None}]}
     details["pizza"] = {"web": {"instructions": 1.0}, "base": {}}
     text = write_report(tmp_path, summary, details).read_text(encoding="utf-8")
@@ -228,7 +229,7 @@ def test_no_value_breaks_the_page(values: list[float | None], keep: list[bool]) 
             correct=next(supply),
             gold_ci95=[next(supply), next(supply)],
         )
-    details["frontier"]["ppo"] = [
+    details["frontier"]["ppo"] = details["rollouts"] = [
         {"step": i, "kl": next(supply), "gold": next(supply), "proxy": next(supply)} for i in range(4)
     ]
     summary["reward_model"] = details["curves"] = details["pizza"] = {}

@@ -41,6 +41,7 @@ def gallery(summary: Data, details: Data) -> list[Plate]:
     """All figures that the data allows, in the order of the page."""
     models, reward_model = summary.get("models") or {}, summary.get("reward_model") or {}
     frontier, pizza = details.get("frontier") or {}, details.get("pizza") or {}
+    rollouts = details.get("rollouts") or []
     plates = []
 
     def hang(
@@ -54,17 +55,17 @@ def gallery(summary: Data, details: Data) -> list[Plate]:
             "gold", "result", "Gold utility", "", alt, plots.reward_by_model, models, "gold"
         )  # the table below says it in digits
     if any(complete(rows, "kl", "gold") for name, rows in frontier.items() if name != "sft"):
-        finding = story.price(frontier)
-        alt = "Curves of gold over KL."
-        hang("frontier", "price", "KL-reward frontier", finding, alt, plots.frontier, frontier, "gold")
+        finding = story.price(frontier) + (" The thin line follows PPO's rollouts while it trained." if rollouts else "")
+        alt = "Gold over KL: best-of-n's curve, and a point for each other method."
+        hang("frontier", "price", "KL-reward frontier", finding, alt, plots.frontier, frontier, "gold", rollouts)
     if own.proxy_only(models):
         alt = "A mark and an interval for each model."
         hang("proxy", "result", "Proxy reward", own.proxies(models), alt, plots.reward_by_model, models, "proxy")
         if any(complete(rows, "kl", "proxy") for name, rows in frontier.items() if name != "sft"):
             finding, alt = own.moved(models), "Curves of the reward model's score over KL."
-            hang("frontier", "price", "KL and proxy reward", finding, alt, plots.frontier, frontier, "proxy")
+            hang("frontier", "price", "KL and proxy reward", finding, alt, plots.frontier, frontier, "proxy", [])
     for slug, rows, by, method in (
-        ("ppo-proxy-gold", frontier.get("ppo"), "step", "ppo"),
+        ("ppo-proxy-gold", rollouts, "step", "ppo"),
         ("best-of-n-proxy-gold", frontier.get("best_of_n"), "n", "best_of_n"),
     ):
         if len(complete(rows, by, "proxy", "gold")) > 1:

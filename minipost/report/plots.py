@@ -51,15 +51,19 @@ def reward_by_model(models: Mapping[str, Mapping[str, Any]], kind: str = "gold",
 
 
 @styled
-def frontier(curves: Mapping[str, Any], kind: str = "gold", ax: Axes | None = None) -> Figure:
+def frontier(curves: Mapping[str, Any], kind: str = "gold", trail: Rows = (), ax: Axes | None = None) -> Figure:
     """What each method pays in KL for what it gains in gold or proxy reward: higher and further left is better.
 
     `curves` maps a method to its rows of `kl` (nats, from SFT) and `gold`, optionally `gold_ci95` and `n`; `sft` is
-    one row; or the same of `proxy`. The horizontal scale is the square root of KL, the natural distance here (Gao et
-    al. 2022, section 3).
+    one row; or the same of `proxy`. `trail` are rows of PPO's rollouts, on other prompts, drawn as a thin line. The
+    horizontal scale is the square root of KL, the natural distance here (Gao et al. 2022, section 3).
     """
     figure, ax = canvas(ax, height=3.1)
     reach = 0.0
+    if rows := complete(trail, kind, "kl"):
+        kl = np.maximum(column(rows, "kl"), 0.0)
+        reach = float(kl.max())
+        ax.plot(kl, column(rows, kind), color=colour("ppo"), linewidth=1, alpha=0.5)
     for method in ordered(curves):
         given = curves[method]
         rows = complete([{"kl": 0.0, **given}] if isinstance(given, Mapping) else given, kind, "kl")

@@ -64,7 +64,7 @@ class PretrainConfig:
     world_seed: int = 0  # which world
     world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
     quality: float = 0.75  # of the web: 0 is noise, 1 is mostly good dialogue
-    tokens: int = 3_000_000  # training tokens
+    tokens: int = 4_300_000  # training tokens
     epochs: int = 1  # passes over them
     nursery: float = 0.2  # share of the tokens that come first, half of it rhymes: see `ordered_rows`
     vocab_size: int = 2048  # tokens of the byte-level BPE

@@ -57,7 +57,7 @@ class RewardConfig:
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     world_seed: int | None = None  # which world; that of the policy's own run, if not given
     world_share: float | None = None  # how much of it there is: 0.25 is a village; the same
-    pairs: int = 9_000  # comparisons to collect
+    pairs: int = 12_000  # comparisons to collect
     labeler_temperature: float = 0.6  # of the labelers: the larger, the less consistent
     epochs: int = 1  # passes over the pairs
     batch_size: int = 32  # pairs an update

@@ -50,7 +50,7 @@ class SFTConfig:
     skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     world_seed: int | None = None  # which world; that of the base model's own run, if not given
     world_share: float | None = None  # how much of it there is: 0.25 is a village; the same
-    demonstrations: int = 10_000  # how many are written
+    demonstrations: int = 12_000  # how many are written
     skill: float = 0.95  # of the demonstrators: the share of right answers
     refusal: float = 0.15  # the share of harmful requests that they refuse
     replay: float = 0.6  # web pages mixed in for each demonstration, against forgetting what demonstrations lack
