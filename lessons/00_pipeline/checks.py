@@ -9,17 +9,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minipost.laws.law import Claim, equal
+from minipost.laws.strategies import small_array
 from minipost.lessons import Check, Property
 
-
-def array(*shape: int) -> st.SearchStrategy[np.ndarray]:
-    """Small whole numbers, which shrink to zeros."""
-    size = int(np.prod(shape))
-    return st.lists(st.integers(-3, 3), min_size=size, max_size=size).map(lambda x: np.array(x, float).reshape(shape))
-
-
-two = st.fixed_dictionaries({"ours": array(3), "theirs": array(3)})
-sample = st.fixed_dictionaries({"values": array(4)})
+two = st.fixed_dictionaries({"ours": small_array(3), "theirs": small_array(3)})
+sample = st.fixed_dictionaries({"values": small_array(4)})
 
 
 # ------------------------------------------------------------------------------------------------------------ win_rate
@@ -51,7 +45,7 @@ def as_wide_as_it_should(f: Any, values: np.ndarray) -> Iterator[Claim]:
 @st.composite
 def candidates(draw: Any) -> dict[str, Any]:
     orders = [draw(st.permutations(range(3))) for _ in range(2)]
-    return {"proxy": np.array(orders, float), "gold": draw(array(2, 3))}
+    return {"proxy": np.array(orders, float), "gold": draw(small_array(2, 3))}
 
 
 def picks_by_proxy(f: Any, proxy: np.ndarray, gold: np.ndarray) -> Iterator[Claim]:
@@ -69,10 +63,10 @@ def responses(draw: Any) -> dict[str, Any]:
     lengths = np.array([draw(st.integers(1, 2)) for _ in range(2)])
     mask = np.arange(2) < lengths[:, None]
     return {
-        "logps": draw(array(2, 2)),
-        "reference_logps": draw(array(2, 2)),
+        "logps": draw(small_array(2, 2)),
+        "reference_logps": draw(small_array(2, 2)),
         "mask": mask,
-        "garbage": draw(array(2, 2)),
+        "garbage": draw(small_array(2, 2)),
     }
 
 

@@ -10,16 +10,8 @@ from hypothesis import strategies as st
 
 from minipost.kernels import attention, rope
 from minipost.laws.law import Claim, equal
+from minipost.laws.strategies import small_array
 from minipost.lessons import Check, Property
-
-
-def vector(size: int) -> st.SearchStrategy[np.ndarray]:
-    """Small whole numbers, which shrink to zeros."""
-    return st.lists(st.integers(-3, 3), min_size=size, max_size=size).map(lambda x: np.array(x, float))
-
-
-def matrix(rows: int, columns: int) -> st.SearchStrategy[np.ndarray]:
-    return vector(rows * columns).map(lambda x: x.reshape(rows, columns))
 
 
 def at(x: np.ndarray, position: int, base: float = 10000.0) -> np.ndarray:
@@ -69,7 +61,7 @@ def blocks(draw: Any) -> dict[str, Any]:
     scores = [
         np.array(draw(st.lists(st.sampled_from([0.0, 1.0, -1.0, 1000.0]), min_size=n, max_size=n))) for n in sizes
     ]
-    return {"scores_a": scores[0], "scores_b": scores[1], "values": draw(matrix(sum(sizes), 2))}
+    return {"scores_a": scores[0], "scores_b": scores[1], "values": draw(small_array(sum(sizes), 2))}
 
 
 def whole(scores: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, float]:
@@ -87,7 +79,7 @@ def is_the_whole(f: Any, scores_a: np.ndarray, scores_b: np.ndarray, values: np.
 
 
 # ------------------------------------------------------------------------------------------------------- cached_answer
-rows = st.fixed_dictionaries({"q": matrix(3, 2), "k": matrix(3, 2), "v": matrix(3, 2)})
+rows = st.fixed_dictionaries({"q": small_array(3, 2), "k": small_array(3, 2), "v": small_array(3, 2)})
 
 
 def first_is_alone(f: Any, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> Iterator[Claim]:
@@ -103,7 +95,7 @@ def cached_is_uncached(f: Any, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> I
     yield equal("cached_answer of the last of three", f(q[last], k[last], v[last], turned_k[:last], v[:last]), uncached)
 
 
-spot = st.fixed_dictionaries({"x": vector(4), "position": st.integers(0, 9)})
+spot = st.fixed_dictionaries({"x": small_array(4), "position": st.integers(0, 9)})
 CHECKS = [
     Check(
         "visible",
@@ -130,7 +122,7 @@ CHECKS = [
             Property(
                 "E4", "products know distances only", "<R_(i+s) x, R_(j+s) y> = <R_i x, R_j y>",
                 st.fixed_dictionaries({
-                    "x": vector(4), "y": vector(4), "shift": st.integers(0, 3),
+                    "x": small_array(4), "y": small_array(4), "shift": st.integers(0, 3),
                     "i": st.integers(0, 4), "j": st.integers(0, 4),
                 }),
                 knows_distances_only,

@@ -25,6 +25,13 @@ GARBAGE = (np.nan, np.inf, -np.inf)
 FAR = (0.0, 1.0, -1.0, 1e4, -1e4, 30.0, -30.0, 250.0, -250.0)  # what overflows exp, or drowns small differences
 FAR_LOGPS = (-1.0, -30.0, -250.0, -1e4)
 
+
+def small_array(*shape: int) -> st.SearchStrategy[Array]:
+    """Whole numbers of this shape, from -3 to 3, which shrink to zeros."""
+    size = math.prod(shape)
+    return st.lists(st.integers(-3, 3), min_size=size, max_size=size).map(lambda x: np.array(x, float).reshape(shape))
+
+
 @dataclass(frozen=True)
 class Axis:
     """`kept` of the `full` places along one axis of an array."""
