@@ -80,8 +80,9 @@ SECTIONS = {
 def write_report(out: Path, summary: Data, details: Data) -> Path:
     """Write `out/report.html` and `out/figures/*.png`; return the page's path.
 
-    `summary` holds the seed, the size and what was measured of each model; `details` the curves, the frontier, the
-    modes of "How to make pizza" and the samples. Whatever is missing from either is left out of the report.
+    `summary` holds the seed, the size and what was measured of each model; `details` the curves, the frontier, PPO's
+    rollouts, the modes of "How to make pizza" and the samples. Whatever is missing from either is left out of the
+    report.
     """
     out.mkdir(parents=True, exist_ok=True)
     plates = gallery(summary, details)
