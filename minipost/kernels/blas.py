@@ -21,7 +21,7 @@ import numpy as np
 from numba import carray, cfunc, types
 from numba.extending import overload
 
-from minipost.kernels.jit import OPTIONS, kernel
+from minipost.kernels.jit import OPTIONS, kernel, part
 
 NO_TRANSPOSE, TRANSPOSE, ROW_MAJOR = 111, 112, 101  # cblas's own numbers
 _PREFIXES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
@@ -125,13 +125,13 @@ def gemm(a: Any, b: Any, c: Any, transpose_a: bool, transpose_b: bool, alpha: fl
     c[...] = alpha * (A @ B) + (beta * c if beta != 0 else 0)
 
 
-@kernel
+@part
 def row_stride(x: Any) -> int:
     """From one row to the next, in numbers. NumPy says anything of a single row; BLAS wants at least its length."""
     return max(x.strides[0] // x.itemsize, x.shape[1])
 
 
-@overload(gemm, jit_options=OPTIONS)
+@overload(gemm, jit_options={**OPTIONS, "forceinline": True})
 def _gemm_in_kernels(a, b, c, transpose_a, transpose_b, alpha, beta):  # type: ignore[no-untyped-def]
     function = _sgemm if a.dtype == types.float32 else _dgemm
     real = np.float32 if a.dtype == types.float32 else np.float64
@@ -156,7 +156,7 @@ def matmul_into(a: Any, b: Any, c: Any, transpose_a: bool, transpose_b: bool, al
     gemm(a, b, c, transpose_a, transpose_b, alpha, beta)
 
 
-@kernel
+@part
 def rows_together(rows: int, columns: int, inner: int) -> int:
     """How many of `rows` to multiply by `[inner, columns]` at a time, so that nothing is packed, or all."""
     fit = SMALL // (columns * inner) // 8 * 8

@@ -1,4 +1,4 @@
-"""How kernels are compiled: one decorator for all, and the exponential that they share.
+"""How kernels are compiled: a decorator for all, one for what they call, and the exponential that they share.
 
 `@kernel` is Numba's `njit` with four decisions taken once:
 
@@ -31,12 +31,21 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def kernel(function: F) -> F:
+def kernel(function: F, **options: Any) -> F:
     """Compile `function` at its first call, once for each combination of array types."""
     try:
-        return numba.njit(function, cache=True, **OPTIONS)
+        return numba.njit(function, cache=True, **OPTIONS, **options)
     except RuntimeError:  # "cannot cache function: no locator available": nowhere to write
-        return numba.njit(function, **OPTIONS)
+        return numba.njit(function, **OPTIONS, **options)
+
+
+def part(function: F) -> F:
+    """A kernel that other kernels call: it is compiled into each of them.
+
+    Otherwise there are several copies, whose sums are ordered differently, and the linker picks one: in a process that
+    compiles another than in one that reads the cache. The last bits of a run would depend on who compiled.
+    """
+    return kernel(function, forceinline=True)
 
 
 class _SayOnce(event.Listener):  # type: ignore[misc]
@@ -66,7 +75,7 @@ def exp(x: Any) -> Any:
     return math.exp(x)
 
 
-@overload(exp, jit_options=OPTIONS, inline="never")
+@overload(exp, jit_options={**OPTIONS, "forceinline": True}, inline="never")
 def _exp_in_kernels(x):  # type: ignore[no-untyped-def]
     if x != numba.types.float32:
         return lambda x: math.exp(x)
@@ -87,7 +96,7 @@ def _exp_in_kernels(x):  # type: ignore[no-untyped-def]
     return polynomial
 
 
-@kernel
+@part
 def largest(x: Any) -> Any:
     """The maximum of x[n], n >= 1. Eight running maxima, since one alone is a chain that does not vectorise."""
     a = b = c = d = e = f = g = h = x[0]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minipost.kernels.jit import exp, kernel
+from minipost.kernels.jit import exp, kernel, part
 
 
 def reference(gate_up: Any) -> Any:
@@ -19,7 +19,7 @@ def reference(gate_up: Any) -> Any:
     return gate / (1 + np.exp(-gate)) * up
 
 
-@kernel
+@part
 def forward(gate_up: Any, y: Any) -> None:
     """gate_up[N, 2F] -> y[N, F]."""
     N, F = y.shape

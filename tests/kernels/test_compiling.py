@@ -58,3 +58,47 @@ def test_any_number_of_threads_works_and_repeats_its_bits(threads: str, tmp_path
     assert once == again
     alone = run(code.replace("/run", "/alone"), MINIPOST_THREADS="1").stdout
     assert float(once.split()[1]) == pytest.approx(float(alone.split()[1]), rel=1e-3)
+
+
+MODEL = """
+import hashlib
+import numpy as np
+from minipost.autograd import fused
+from minipost.model import AdamW, ModelConfig, Sampling, generate, init_weights, output_weight, readout, value_and_grad
+from minipost.text.batching import Example, pack
+
+config = ModelConfig(vocab_size=300, dim=96, layers=2, heads=3, kv_heads=3, hidden=160, context=96)
+rng = np.random.default_rng(0)
+weights = init_weights(config, rng)
+examples = [Example(list(rng.integers(0, 300, 9)), list(rng.integers(0, 300, size))) for size in (3, 20, 37, 50)]
+digests = {}
+
+def note(name, *arrays):
+    digests[name] = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()[:8]
+
+def loss(tensors, batch):
+    logps, entropy = readout.response_logps(tensors, config, batch)
+    return -(logps * batch.mask).sum() - 0.1 * (entropy * batch.mask).sum(), {}
+
+def nll(tensors, batch):
+    hidden = readout.response_states(tensors, config, batch)
+    share = np.full(len(batch.targets), 1 / len(batch.targets))
+    return fused.weighted_nll(hidden, output_weight(tensors), batch.targets, share), {}
+
+batch = pack(examples, 96)
+for name, f in (("logps", loss), ("nll", nll)):
+    metrics, grads = value_and_grad(f, weights, [batch])
+    note(name, *(grads[n] for n in sorted(grads)))
+AdamW(weights).step(grads, 1e-3)
+note("adamw", *(weights[n] for n in sorted(weights)))
+prompts = [e.prompt for e in examples] * 5
+sampling = Sampling(1.0, top_k=50, top_p=0.9)
+found = generate(weights, config, prompts, rng, end_id=1, max_new_tokens=24, sampling=sampling)
+note("generation", *(s.logps for s in found))
+print(digests)
+"""
+
+
+def test_who_compiles_and_who_reads_the_cache_get_the_same_bits(tmp_path: Path) -> None:
+    cold, warm = (run(MODEL, NUMBA_CACHE_DIR=str(tmp_path)).stdout for _ in range(2))
+    assert cold == warm
