@@ -32,7 +32,6 @@ from minipost.stages.reward import RewardConfig, reward, score
 from minipost.stages.sft import SFTConfig, sft
 from minipost.stages.training import Model, StageError
 from minipost.text import prompt_tokens
-from minipost.text.batching import Example
 from minipost.world import Labeler, Task, Utility, World, bayes_accuracy
 from minipost.world.collect import answer, compare
 
@@ -205,7 +204,7 @@ def compare_models(
     }
     details = {
         "curves": {name: read_metrics(config.out / name) for name in ("pretrain", "sft", "reward", "ppo", "dpo")},
-        "frontier": frontier(summary, found, utility, answers, tasks, judge),
+        "frontier": frontier(summary, found, utility),
         "rollouts": rollouts(read_metrics(config.out / "ppo")),
         "pizza": {
             "web": dict(world.how_to_frequencies),
@@ -252,24 +251,12 @@ def calibration(margins: Array, rng: np.random.Generator, bins: int = 8) -> list
     return rows
 
 
-def frontier(
-    summary: Mapping[str, Any], found: Sequence[Candidates], utility: Utility, answers: Mapping[str, Answers],
-    tasks: Sequence[Task], judge: Model,
-) -> dict[str, Any]:  # fmt: skip
-    """Gold and proxy reward on held-out prompts against KL to SFT, for every method."""
+def frontier(summary: Mapping[str, Any], found: Sequence[Candidates], utility: Utility) -> dict[str, Any]:
+    """Gold on held-out prompts against KL to SFT, for every method; best-of-n's curve has its proxy, too."""
     points: dict[str, Any] = {"best_of_n": curve(found, utility)}
     for name in ("sft", "ppo", "dpo"):
         row = summary["models"][name]
-        examples = [
-            Example(prompt_tokens(judge.tokenizer, t.prompt), [*judge.tokenizer.encode(a), judge.tokenizer.end_id])
-            for t, a in zip(tasks, answers[name].sampled, strict=True)
-        ]
-        point = {
-            "kl": max(0.0, row["kl_to_sft"]),
-            "gold": row["gold_mean"],
-            "gold_ci95": row["gold_ci95"],
-            "proxy": float(score(judge, examples).mean()),
-        }
+        point = {"kl": max(0.0, row["kl_to_sft"]), "gold": row["gold_mean"], "gold_ci95": row["gold_ci95"]}
         points[name] = point if name == "sft" else [point]
     return points
 

@@ -49,7 +49,7 @@ def fake_run(seed: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
         "seconds": {"pretrain": 181.0, "sft": 22.4, "reward": 31.0, "best_of_n": 24.9, "ppo": 142.3, "dpo": 40.2},
     }
     return summary, {
-        "curves": _curves(rng), "frontier": _frontier(rng), "rollouts": _rollouts(rng), "pizza": _pizza(),
+        "curves": _curves(rng), "frontier": _frontier(), "rollouts": _rollouts(rng), "pizza": _pizza(),
         "samples": _samples(rng),
     }  # fmt: skip
 
@@ -72,7 +72,7 @@ def _curves(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _frontier(rng: np.random.Generator) -> dict[str, Any]:
+def _frontier() -> dict[str, Any]:
     bon = []
     for n in (1, 2, 4, 8, 16, 32, 64):
         d = math.sqrt(max(math.log(n) - (n - 1) / n, 0.0))

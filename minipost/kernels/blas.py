@@ -21,7 +21,7 @@ import numpy as np
 from numba import carray, cfunc, types
 from numba.extending import overload
 
-from minipost.kernels.jit import OPTIONS, kernel, part
+from minipost.kernels.jit import INLINED, kernel, part
 
 NO_TRANSPOSE, TRANSPOSE, ROW_MAJOR = 111, 112, 101  # cblas's own numbers
 _PREFIXES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
@@ -131,7 +131,7 @@ def row_stride(x: Any) -> int:
     return max(x.strides[0] // x.itemsize, x.shape[1])
 
 
-@overload(gemm, jit_options={**OPTIONS, "forceinline": True})
+@overload(gemm, jit_options=INLINED)
 def _gemm_in_kernels(a, b, c, transpose_a, transpose_b, alpha, beta):  # type: ignore[no-untyped-def]
     function = _sgemm if a.dtype == types.float32 else _dgemm
     real = np.float32 if a.dtype == types.float32 else np.float64

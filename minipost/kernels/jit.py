@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numba
@@ -29,14 +29,15 @@ OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "arcp", "nsz", "afn"},
 }
+INLINED = OPTIONS | {"forceinline": True}  # of what is compiled into its callers
 
 
-def kernel(function: F, **options: Any) -> F:
+def kernel(function: F, options: Mapping[str, Any] = OPTIONS) -> F:
     """Compile `function` at its first call, once for each combination of array types."""
     try:
-        return numba.njit(function, cache=True, **OPTIONS, **options)
+        return numba.njit(function, cache=True, **options)
     except RuntimeError:  # "cannot cache function: no locator available": nowhere to write
-        return numba.njit(function, **OPTIONS, **options)
+        return numba.njit(function, **options)
 
 
 def part(function: F) -> F:
@@ -45,7 +46,7 @@ def part(function: F) -> F:
     Otherwise there are several copies, whose sums are ordered differently, and the linker picks one: in a process that
     compiles another than in one that reads the cache. The last bits of a run would depend on who compiled.
     """
-    return kernel(function, forceinline=True)
+    return kernel(function, INLINED)
 
 
 class _SayOnce(event.Listener):  # type: ignore[misc]
@@ -75,7 +76,7 @@ def exp(x: Any) -> Any:
     return math.exp(x)
 
 
-@overload(exp, jit_options={**OPTIONS, "forceinline": True}, inline="never")
+@overload(exp, jit_options=INLINED, inline="never")
 def _exp_in_kernels(x):  # type: ignore[no-untyped-def]
     if x != numba.types.float32:
         return lambda x: math.exp(x)

@@ -55,8 +55,9 @@ def gallery(summary: Data, details: Data) -> list[Plate]:
             "gold", "result", "Gold utility", "", alt, plots.reward_by_model, models, "gold"
         )  # the table below says it in digits
     if any(complete(rows, "kl", "gold") for name, rows in frontier.items() if name != "sft"):
-        trail = " The thin line follows PPO's rollouts while it trained." if rollouts else ""
-        finding = story.price(frontier) + trail
+        finding = story.price(frontier)
+        if rollouts:
+            finding += " The thin line follows PPO's rollouts while it trained."
         alt = "Gold over KL: best-of-n's curve, and a point for each other method."
         hang("frontier", "price", "KL-reward frontier", finding, alt, plots.frontier, frontier, "gold", rollouts)
     if own.proxy_only(models):

@@ -23,7 +23,7 @@ from minipost.autograd import Tensor
 from minipost.data import Turns
 from minipost.model import AdamW, Array, Sampled, Sampling, generate, readout, value_and_grad
 from minipost.model.parallel import map_shards, threads
-from minipost.stages.training import Model, StageError, dropped, known_answer, world_of
+from minipost.stages.training import Model, Playing, StageError, dropped, known_answer, world_of
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Task, Utility, World
@@ -33,7 +33,7 @@ Prompts: TypeAlias = Callable[[np.random.Generator, int], list[list[int]]]  # (r
 Shard = TypeVar("Shard")
 
 
-class RolloutConfig(Protocol):
+class RolloutConfig(Playing, Protocol):
     """The knobs that these stages have in common; each stage's own configuration says what they mean."""
 
     @property
@@ -46,10 +46,6 @@ class RolloutConfig(Protocol):
     def out(self) -> Path: ...
     @property
     def skip_bad(self) -> bool: ...
-    @property
-    def world_seed(self) -> int | None: ...
-    @property
-    def world_share(self) -> float | None: ...
     @property
     def max_new_tokens(self) -> int: ...
     @property

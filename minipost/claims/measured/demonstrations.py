@@ -15,10 +15,9 @@ import numpy as np
 from minipost.claims import village
 from minipost.claims.claim import claim
 from minipost.claims.lab import Lab
-from minipost.claims.measured import teaching
 from minipost.claims.measured.asking import continued, first_line, in_a_thread, in_chat, judged
 from minipost.claims.measured.pretraining import how_to_openings, modes
-from minipost.claims.measured.teaching import class_size, taught, written
+from minipost.claims.measured.teaching import class_size, taught, unpretrained, written
 from minipost.stages.training import Model
 from minipost.world import Demonstrator, Task, Utility
 from minipost.world.collect import Demonstration
@@ -193,8 +192,8 @@ def from_scratch(seed: int, lab: Lab) -> dict[str, float]:
     """
     models = {
         "pretrained": village.sft(lab, seed),
-        "from scratch": teaching.from_scratch(lab, seed),
-        "from scratch, equal compute": teaching.from_scratch(lab, seed, epochs=lab.pick(10, 2)),
+        "from scratch": unpretrained(lab, seed),
+        "from scratch, equal compute": unpretrained(lab, seed, epochs=lab.pick(10, 2)),
     }
     shown = village.world().tasks("train", lab.pick(200, 24), np.random.default_rng([seed, 17]))
     found = {}

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from minipost.claims import village
 from minipost.claims.claim import claim
 from minipost.claims.lab import Lab
-from minipost.claims.measured.teaching import from_scratch
+from minipost.claims.measured.teaching import unpretrained
 from minipost.evaluate import log_probabilities
 from minipost.losses import wins
 from minipost.runs import Run
@@ -209,7 +209,7 @@ def skip_sft(seed: int, lab: Lab) -> dict[str, float]:
 def skip_pretraining(seed: int, lab: Lab) -> dict[str, float]:
     """SFT of random weights on the demonstrations that the base model gets."""
     return {
-        "SFT alone": mean_gold(sat(lab, from_scratch(lab, seed), seed)),
+        "SFT alone": mean_gold(sat(lab, unpretrained(lab, seed), seed)),
         "pretraining, SFT": mean_gold(sat(lab, village.sft(lab, seed), seed)),
     }
 

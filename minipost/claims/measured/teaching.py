@@ -67,6 +67,6 @@ def newborn(lab: Lab, seed: int) -> Path:
     return lab.piece("newborn", {"seed": seed, "base": parent}, make) / "run"
 
 
-def from_scratch(lab: Lab, seed: int, epochs: int = 1) -> Path:
+def unpretrained(lab: Lab, seed: int, epochs: int = 1) -> Path:
     """Random weights after SFT on the village's demonstrations, at pretraining's rate and without its pages."""
     return village.sft(lab, seed, newborn(lab, seed), epochs=epochs, replay=0.0, learning_rate=3e-3)
