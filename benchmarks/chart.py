@@ -47,9 +47,13 @@ def roofline(here: Machine, points: Sequence[Point], title: str, threads: int | 
         mine = [p for p in points if p.name == name]
         colour, marker = LOOKS.get(name, ("muted", "P"))
         ax.plot(
-            [p.intensity for p in mine], [p.flops / 1e9 for p in mine], marker, color=style.colour(colour), label=name,
+            [p.intensity for p in mine],
+            [p.flops / 1e9 for p in mine],
+            marker,
+            color=style.colour(colour),
+            label=name,
             markersize=5,
-        )  # fmt: skip
+        )
         for i, p in enumerate(sorted(mine, key=lambda p: p.flops)):  # neighbours' labels above and below in turn
             if p.label:
                 at, shift = (p.intensity, p.flops / 1e9), (4.0, 3.0 if i % 2 else -8.0)

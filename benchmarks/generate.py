@@ -112,15 +112,17 @@ def measure(size: Size, batch: int, peers: Sequence[str], rounds: int, seconds: 
     out = []
     for row in rows.values():
         s = row.summary()
-        out.append({
-            "batch": batch,
-            **s,
-            "tokens_per_second": tokens / s["median"],
-            "tokens_per_second_p10": tokens / s["p90"],
-            "tokens_per_second_p90": tokens / s["p10"],
-            "intensity": size.decode_flops(batch, positions) / size.decode_bytes(batch, positions),
-            "flops": size.decode_flops(batch, positions) * NEW / s["median"],
-        })  # fmt: skip
+        out.append(
+            {
+                "batch": batch,
+                **s,
+                "tokens_per_second": tokens / s["median"],
+                "tokens_per_second_p10": tokens / s["p90"],
+                "tokens_per_second_p90": tokens / s["p10"],
+                "intensity": size.decode_flops(batch, positions) / size.decode_bytes(batch, positions),
+                "flops": size.decode_flops(batch, positions) * NEW / s["median"],
+            }
+        )
     return out
 
 

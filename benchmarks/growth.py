@@ -59,10 +59,16 @@ def curve(axis: str, sizes: Sequence[Size], base_mb: float, rounds: int, seconds
         x = getattr(size, FIELDS[axis])
         p = point(size, rounds, seconds)
         tables = 4 * size.layers * size.batch * size.heads * size.tokens**2
-        points.append({
-            "x": x, **p, "held_mb": p["peak_mb"] - base_mb, "flops": size.step_flops,
-            "memory": size.step_memory(threads()), "tables_mb": tables / 1e6,
-        })  # fmt: skip
+        points.append(
+            {
+                "x": x,
+                **p,
+                "held_mb": p["peak_mb"] - base_mb,
+                "flops": size.step_flops,
+                "memory": size.step_memory(threads()),
+                "tables_mb": tables / 1e6,
+            }
+        )
         say(f"  {axis} {x}: {p['median']:.4g} s a step, {p['peak_mb']:.0f} MB")
     xs = [p["x"] for p in points]
     fits = {

@@ -193,11 +193,7 @@ def run_block(step: Callable[[], Any], seconds: float) -> dict[str, Any]:
         "seconds": times[dropped:],
         "clock": clock,
         "peak_mb": peak_mb(),
-        "disturbance": {
-            "nice": passed["nice"],
-            "steal": passed["steal"],
-            "others": max(0.0, passed["busy"] - own),
-        },
+        "disturbance": {"nice": passed["nice"], "steal": passed["steal"], "others": max(0.0, passed["busy"] - own)},
     }
 
 

@@ -77,9 +77,14 @@ def show(model: Model, prompts: list[str]) -> None:
     for prompt in prompts:
         ids = prompt_tokens(model.tokenizer, prompt)
         sampled = generate(
-            model.weights, model.config, [ids], np.random.default_rng(0), end_id=model.tokenizer.end_id,
-            max_new_tokens=60, sampling=Sampling(temperature=0),
-        )[0]  # fmt: skip
+            model.weights,
+            model.config,
+            [ids],
+            np.random.default_rng(0),
+            end_id=model.tokenizer.end_id,
+            max_new_tokens=60,
+            sampling=Sampling(temperature=0),
+        )[0]
         answer = model.tokenizer.decode(sampled.tokens, skip_special=True).strip()
         print(f"    {prompt!r}\n      -> {answer!r}")
 
@@ -95,9 +100,14 @@ def command(argv: Sequence[str]) -> None:
     show(base, shown)
 
     sft_config = sft.SFTConfig(
-        args.out / "smollm2", args.out / "sft", batch_size=args.batch_size, row_length=ROW,
-        learning_rate=args.sft_rate, lora_rank=args.rank, overwrite=True,
-    )  # fmt: skip
+        args.out / "smollm2",
+        args.out / "sft",
+        batch_size=args.batch_size,
+        row_length=ROW,
+        learning_rate=args.sft_rate,
+        lora_rank=args.rank,
+        overwrite=True,
+    )
     run = Run.create(sft_config.out, "sft", sft_config, 0, {"base": sft_config.base}, overwrite=True)
     examples = sft.encode(base, [Demonstration(pair.prompt, output) for pair, output in train])
     seconds, weights = timed(lambda: sft.train(run, base, examples, sft_config))
@@ -108,9 +118,15 @@ def command(argv: Sequence[str]) -> None:
     show(tuned, shown)
 
     dpo_config = dpo.DPOConfig(
-        args.out / "sft", out=args.out / "dpo", batch_size=args.batch_size, row_length=ROW, beta=args.beta,
-        learning_rate=args.dpo_rate, lora_rank=args.rank, overwrite=True,
-    )  # fmt: skip
+        args.out / "sft",
+        out=args.out / "dpo",
+        batch_size=args.batch_size,
+        row_length=ROW,
+        beta=args.beta,
+        learning_rate=args.dpo_rate,
+        lora_rank=args.rank,
+        overwrite=True,
+    )
     run = Run.create(dpo_config.out, "dpo", dpo_config, 0, {"policy": dpo_config.policy}, overwrite=True)
     pairs = [encode_pair(tuned.tokenizer, pair) for pair, _ in train]
     seconds, weights = timed(lambda: dpo.train(run, tuned, pairs, dpo_config))

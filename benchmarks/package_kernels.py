@@ -62,13 +62,23 @@ def norms(N: int, C: int) -> None:
         return functional().rms_norm(x, gain.shape, gain, EPS)
 
     register(
-        "RMSNorm forward", normal((N, C), (C,)), norm_forward, lambda x, gain: rms_norm.reference(x, gain, EPS),
-        torch_forward, flops=4 * N * C, bytes=8 * N * C,
-    )  # fmt: skip
+        "RMSNorm forward",
+        normal((N, C), (C,)),
+        norm_forward,
+        lambda x, gain: rms_norm.reference(x, gain, EPS),
+        torch_forward,
+        flops=4 * N * C,
+        bytes=8 * N * C,
+    )
     register(
-        "RMSNorm forward + backward", normal((N, C), (C,), (N, C)), norm_both, norm_both_reference,
-        lambda x, gain, g: gradients(torch_forward, (x, gain), g), flops=13 * N * C, bytes=20 * N * C,
-    )  # fmt: skip
+        "RMSNorm forward + backward",
+        normal((N, C), (C,), (N, C)),
+        norm_both,
+        norm_both_reference,
+        lambda x, gain, g: gradients(torch_forward, (x, gain), g),
+        flops=13 * N * C,
+        bytes=20 * N * C,
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- SwiGLU
@@ -97,13 +107,23 @@ def gates(N: int, F: int) -> None:
         return functional().silu(gate) * up
 
     register(
-        "SwiGLU forward", normal((N, 2 * F)), gate_forward, swiglu.reference, torch_forward,
-        flops=5 * N * F, bytes=12 * N * F,
-    )  # fmt: skip
+        "SwiGLU forward",
+        normal((N, 2 * F)),
+        gate_forward,
+        swiglu.reference,
+        torch_forward,
+        flops=5 * N * F,
+        bytes=12 * N * F,
+    )
     register(
-        "SwiGLU forward + backward", normal((N, 2 * F), (N, F)), gate_both, gate_both_reference,
-        lambda x, g: gradients(torch_forward, (x,), g)[0], flops=14 * N * F, bytes=32 * N * F,
-    )  # fmt: skip
+        "SwiGLU forward + backward",
+        normal((N, 2 * F), (N, F)),
+        gate_both,
+        gate_both_reference,
+        lambda x, g: gradients(torch_forward, (x,), g)[0],
+        flops=14 * N * F,
+        bytes=32 * N * F,
+    )
 
 
 # --------------------------------------------------------------------------------------------------- attention
@@ -132,8 +152,10 @@ def attention_both_reference(q: Array, k: Array, v: Array, start: Array, g: Arra
     dp = np.einsum("bihd,bjhd->bhij", g, v)
     ds = p * (dp - (p * dp).sum(-1, keepdims=True)) / np.float32(np.sqrt(D))
     return (
-        np.einsum("bhij,bjhd->bihd", ds, k), np.einsum("bhij,bihd->bjhd", ds, q), np.einsum("bhij,bihd->bjhd", p, g)
-    )  # fmt: skip
+        np.einsum("bhij,bjhd->bihd", ds, k),
+        np.einsum("bhij,bihd->bjhd", ds, q),
+        np.einsum("bhij,bihd->bjhd", p, g),
+    )
 
 
 def attentions(B: int, T: int, H: int, C: int) -> None:
@@ -152,13 +174,23 @@ def attentions(B: int, T: int, H: int, C: int) -> None:
 
     pairs, C4 = B * T * T / 2, 4 * B * T * C
     register(
-        "attention forward", inputs(3), lambda *x: attention_forward(*x)[0].reshape(shape), attention.reference,
-        lambda q, k, v, start: torch_forward(q, k, v), flops=4 * pairs * C, bytes=4 * C4,
-    )  # fmt: skip
+        "attention forward",
+        inputs(3),
+        lambda *x: attention_forward(*x)[0].reshape(shape),
+        attention.reference,
+        lambda q, k, v, start: torch_forward(q, k, v),
+        flops=4 * pairs * C,
+        bytes=4 * C4,
+    )
     register(
-        "attention forward + backward", inputs(4), attention_both, attention_both_reference,
-        lambda q, k, v, start, g: gradients(torch_forward, (q, k, v), g), flops=12 * pairs * C, bytes=12 * C4,
-    )  # fmt: skip
+        "attention forward + backward",
+        inputs(4),
+        attention_both,
+        attention_both_reference,
+        lambda q, k, v, start, g: gradients(torch_forward, (q, k, v), g),
+        flops=12 * pairs * C,
+        bytes=12 * C4,
+    )
     cos, sin = rope.table(T, C // H, 10000.0)
     positions = np.tile(np.arange(T), B)
 
@@ -174,10 +206,14 @@ def attentions(B: int, T: int, H: int, C: int) -> None:
         return torch.cat([a * c - b * s, b * c + a * s], dim=-1).view(x.shape)
 
     register(
-        "rotary positions", normal((B * T, C)), turn,
-        lambda x: rope.reference(x.reshape(B * T, H, -1), positions, cos, sin).reshape(x.shape), torch_turn,
-        flops=3 * B * T * C, bytes=8 * B * T * C,
-    )  # fmt: skip
+        "rotary positions",
+        normal((B * T, C)),
+        turn,
+        lambda x: rope.reference(x.reshape(B * T, H, -1), positions, cos, sin).reshape(x.shape),
+        torch_turn,
+        flops=3 * B * T * C,
+        bytes=8 * B * T * C,
+    )
 
 
 # ------------------------------------------------------------------------------------------------ output layer
@@ -218,13 +254,23 @@ def output_layer(N: int, C: int, V: int) -> None:
         return gradients(lambda h, w: torch_loss(h, w, targets), (hidden, weight), None)
 
     register(
-        "token log-probabilities", inputs, logps, lambda h, w, t: cross_entropy.reference(h, w, t)[0], torch_logps,
-        flops=2 * N * C * V + 4 * N * V, bytes=4 * (N * C + C * V),
-    )  # fmt: skip
+        "token log-probabilities",
+        inputs,
+        logps,
+        lambda h, w, t: cross_entropy.reference(h, w, t)[0],
+        torch_logps,
+        flops=2 * N * C * V + 4 * N * V,
+        bytes=4 * (N * C + C * V),
+    )
     register(
-        "cross-entropy forward + backward", inputs, nll_both, nll_both_reference, torch_both,
-        flops=6 * N * C * V + 6 * N * V, bytes=8 * (N * C + C * V),
-    )  # fmt: skip
+        "cross-entropy forward + backward",
+        inputs,
+        nll_both,
+        nll_both_reference,
+        torch_both,
+        flops=6 * N * C * V + 6 * N * V,
+        bytes=8 * (N * C + C * V),
+    )
 
 
 # --------------------------------------------------------------------------------------------------- optimiser
@@ -242,19 +288,40 @@ def updates(n: int) -> None:
         step, rate, beta1, beta2, eps, decay = ADAM
         done = torch.tensor(float(step))
         torch._fused_adamw_(
-            [w], [g], [m], [v], [], [done],
-            lr=rate, beta1=beta1, beta2=beta2, weight_decay=decay, eps=eps, amsgrad=False, maximize=False,
-        )  # fmt: skip
+            [w],
+            [g],
+            [m],
+            [v],
+            [],
+            [done],
+            lr=rate,
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=decay,
+            eps=eps,
+            amsgrad=False,
+            maximize=False,
+        )
         return w, m, v
 
     register(
-        f"AdamW, {n:,} parameters", inputs, update, lambda w, g, m, v: adamw.reference(w, g, m, v, *ADAM),
-        torch_update, flops=13 * n, bytes=28 * n,
-    )  # fmt: skip
+        f"AdamW, {n:,} parameters",
+        inputs,
+        update,
+        lambda w, g, m, v: adamw.reference(w, g, m, v, *ADAM),
+        torch_update,
+        flops=13 * n,
+        bytes=28 * n,
+    )
     register(
-        "gradient norm", normal((n,)), lambda g: np.sqrt(adamw.sum_of_squares(g)), lambda g: np.sqrt(np.sum(g * g)),
-        lambda g: torch_module().linalg.vector_norm(g), flops=2 * n, bytes=4 * n,
-    )  # fmt: skip
+        "gradient norm",
+        normal((n,)),
+        lambda g: np.sqrt(adamw.sum_of_squares(g)),
+        lambda g: np.sqrt(np.sum(g * g)),
+        lambda g: torch_module().linalg.vector_norm(g),
+        flops=2 * n,
+        bytes=4 * n,
+    )
 
 
 # -------------------------------------------------------------------------------------------------- generation
@@ -297,13 +364,22 @@ def decoding(B: int, T: int, H: int, C: int, V: int) -> None:
         return logp[np.arange(B), np.minimum(tokens, V - 1)]
 
     register(
-        f"attention for one token of {B}", normal((B, 3 * C), (B, H, D, T), (B, H, T, D)), one_token,
-        one_token_reference, torch_one_token, flops=4 * B * T * C, bytes=8 * B * T * C,
-    )  # fmt: skip
+        f"attention for one token of {B}",
+        normal((B, 3 * C), (B, H, D, T), (B, H, T, D)),
+        one_token,
+        one_token_reference,
+        torch_one_token,
+        flops=4 * B * T * C,
+        bytes=8 * B * T * C,
+    )
     register(
-        f"sampling one token of {B}", lambda rng: (rng.standard_normal((B, V), np.float32), rng.random(B)), draw,
-        draw_reference, flops=4 * B * V, bytes=4 * B * V,
-    )  # fmt: skip
+        f"sampling one token of {B}",
+        lambda rng: (rng.standard_normal((B, V), np.float32), rng.random(B)),
+        draw,
+        draw_reference,
+        flops=4 * B * V,
+        bytes=4 * B * V,
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- PyTorch

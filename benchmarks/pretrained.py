@@ -40,9 +40,14 @@ class PretrainedConfig:
 def ours(model: Checkpoint, prompt: list[int], tokens: int) -> list[int]:
     never = len(model.tokenizer)  # an id that is never sampled: no early end
     sampled = generate(
-        model.weights, model.config, [prompt], np.random.default_rng(0), end_id=never, max_new_tokens=tokens,
+        model.weights,
+        model.config,
+        [prompt],
+        np.random.default_rng(0),
+        end_id=never,
+        max_new_tokens=tokens,
         sampling=Sampling(temperature=0),
-    )[0]  # fmt: skip
+    )[0]
     return sampled.tokens
 
 

@@ -184,9 +184,17 @@ def torch_ppo(size: Size) -> Job:
     torch.set_num_threads(threads())
     c, model = ppo_config(), model_of(size)
     settings = PPOSettings(
-        NEW, model.tokenizer.end_id, c.epochs, c.minibatches, c.beta, c.lam, c.clip, c.value_clip, c.value_coefficient,
+        NEW,
+        model.tokenizer.end_id,
+        c.epochs,
+        c.minibatches,
+        c.beta,
+        c.lam,
+        c.clip,
+        c.value_clip,
+        c.value_coefficient,
         c.missing_end_penalty,
-    )  # fmt: skip
+    )
     iteration = ppo_iteration(model.config, model.weights, prompts_of(size), settings)
     return Job(iteration, iteration())
 

@@ -91,9 +91,14 @@ def respond(
     """One answer, or the best of several."""
     prompt = prompt_tokens(model.tokenizer, turns)
     sampled = generate(
-        model.weights, model.config, [prompt] * config.best_of, rng, end_id=model.tokenizer.end_id,
-        max_new_tokens=config.max_new_tokens, sampling=Sampling(config.temperature, top_p=config.top_p),
-    )  # fmt: skip
+        model.weights,
+        model.config,
+        [prompt] * config.best_of,
+        rng,
+        end_id=model.tokenizer.end_id,
+        max_new_tokens=config.max_new_tokens,
+        sampling=Sampling(config.temperature, top_p=config.top_p),
+    )
     best = 0
     if judge is not None:
         best = int(np.argmax(score(judge, [Example(prompt, s.tokens) for s in sampled])))

@@ -169,9 +169,13 @@ def import_command(argv: Sequence[str]) -> int:
     config = parse(ImportConfig, argv, "minipost import", IMPORT_HELP)
     found = import_run(config)
     said = {
-        "run": str(config.out), "parameters": count(found.weights), "tokens": len(found.tokenizer),
-        "template": found.tokenizer.template.name, "head": found.head, "config": found.config.to_dict(),
-    }  # fmt: skip
+        "run": str(config.out),
+        "parameters": count(found.weights),
+        "tokens": len(found.tokenizer),
+        "template": found.tokenizer.template.name,
+        "head": found.head,
+        "config": found.config.to_dict(),
+    }
     size = f"{said['parameters']:,} parameters, {said['tokens']:,} tokens"
     tell(said, f"{config.out}: {size}, {said['template']} template", config.json)
     return 0

@@ -61,11 +61,14 @@ def ask(model: Model, tasks: Sequence[Task], utility: Utility, seed: int, refere
         theirs = log_probabilities(reference, examples)
         kl = float(np.mean([s.logps.sum() for s in drawn]) - theirs.mean())
     return Answers(
-        greedy, sampled,
+        greedy,
+        sampled,
         [utility.judge(t, a) for t, a in zip(tasks, greedy, strict=True)],
         [utility.judge(t, a) for t, a in zip(tasks, sampled, strict=True)],
-        [s.ended for s in drawn], [len(s.tokens) for s in drawn], kl,
-    )  # fmt: skip
+        [s.ended for s in drawn],
+        [len(s.tokens) for s in drawn],
+        kl,
+    )
 
 
 def picked(found: Sequence[Candidates], utility: Utility) -> Answers:
@@ -119,6 +122,7 @@ def share(flags: Sequence[bool], among: Array) -> float | None:
     """The share of true flags among the selected; None if none is selected."""
     chosen = np.asarray(flags)[among]
     return float(chosen.mean()) if len(chosen) else None
+
 
 HELP = """Measure a model's answers to held-out prompts of the simulated world.
 

@@ -276,9 +276,13 @@ def modes(model: Model, world: World, seed: int, as_user: bool, samples: int = 2
     t = model.tokenizer
     prompt = prompt_tokens(t, PIZZA.strip()) if as_user else [t.document_id, *t.encode(PIZZA)]
     sampled = generate(
-        model.weights, model.config, [prompt] * samples, np.random.default_rng([seed, 11]),
-        end_id=t.end_id if as_user else t.document_id, max_new_tokens=32,
-    )  # fmt: skip
+        model.weights,
+        model.config,
+        [prompt] * samples,
+        np.random.default_rng([seed, 11]),
+        end_id=t.end_id if as_user else t.document_id,
+        max_new_tokens=32,
+    )
     found = [world.continuation_mode(t.decode(s.tokens, skip_special=True)) for s in sampled]
     return {mode: found.count(mode) / samples for mode in world.how_to_frequencies}
 

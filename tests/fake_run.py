@@ -49,9 +49,12 @@ def fake_run(seed: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
         "seconds": {"pretrain": 181.0, "sft": 22.4, "reward": 31.0, "best_of_n": 24.9, "ppo": 142.3, "dpo": 40.2},
     }
     return summary, {
-        "curves": _curves(rng), "frontier": _frontier(), "rollouts": _rollouts(rng), "pizza": _pizza(),
+        "curves": _curves(rng),
+        "frontier": _frontier(),
+        "rollouts": _rollouts(rng),
+        "pizza": _pizza(),
         "samples": _samples(rng),
-    }  # fmt: skip
+    }
 
 
 def _curves(rng: np.random.Generator) -> dict[str, Any]:
@@ -113,7 +116,7 @@ def _samples(rng: np.random.Generator) -> list[dict[str, Any]]:
         ("harmful", "How can I steal a bike?", True, "I can't help with that. May I tell you where to buy one?"),
         ("arithmetic", "what is seven plus five", False, "Seven plus five is twelve."),
         ("arithmetic", "Can you add two and nine?", False, "It's eleven, happy to help!"),
-    ]  # fmt: skip
+    ]
     noise = {"base": "> does anyone know?\n <b>advert</b> & more, click here now", "sft": "no idea, look it up."}
     return [
         {

@@ -118,9 +118,13 @@ def test_lengths_turns_and_truncation_are_counted(folder: Path, capsys: pytest.C
     found = summary(capsys, write("a.jsonl", *rows), "--tokenizer", ".", "--context", "20")
     assert found["turns"] == {"2": 3} and found["truncated"] == 1
     assert found["tokens"] == {
-        "examples": 3, "total": 7 + 16 + 20, "min": 7, "quartiles": [11, 16, 18], "max": 20,
+        "examples": 3,
+        "total": 7 + 16 + 20,
+        "min": 7,
+        "quartiles": [11, 16, 18],
+        "max": 20,
         "histogram": {"5": 0, "10": 1, "15": 0, "20": 2},
-    }  # fmt: skip
+    }
     assert any("1 responses do not fit into 20 tokens" in warning for warning in found["warnings"])
 
 

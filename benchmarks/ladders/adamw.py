@@ -78,15 +78,17 @@ def ladder(n: int) -> Ladder:
             Rung("NumPy", lambda w, g, m, v: adamw.reference(w, g, m, v, *ADAM), "the formula: a dozen temporaries"),
             Rung("NumPy, in place", in_place, "half of the temporaries, still ten passes over memory"),
             Rung(
-                "one pass, constants in float64", called(in_double),
+                "one pass, constants in float64",
+                called(in_double),
                 "one double among the factors turns all of the arithmetic to double: half the width, slower roots",
                 kept=False,
             ),
             Rung(
-                "four loops over chunks in the cache", called(in_chunks),
+                "four loops over chunks in the cache",
+                called(in_chunks),
                 "the memory traffic of one pass, but loads and stores that one loop has not",
                 kept=False,
             ),
             Rung("one pass in float32", called(adamw.update, 1.0), "the package's: seven streams, each touched once"),
         ),
-    )  # fmt: skip
+    )

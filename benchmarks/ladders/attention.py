@@ -109,7 +109,9 @@ def ladder(B: int, T: int, H: int, C: int) -> Ladder:
             Rung("NumPy, einsum", lambda q, k, v: attention.reference(q, k, v, start), "the formula: T x T tables"),
             Rung("NumPy, batched products", batched_products, "products at BLAS's speed; softmax walks the tables"),
             Rung(
-                "loops, query by query", loops, "no table and no masked work, but no reuse of keys in registers either",
+                "loops, query by query",
+                loops,
+                "no table and no masked work, but no reuse of keys in registers either",
                 kept=False,
             ),
             Rung("whole rows of keys, tiles of 32", tiles(32, skip=False), "twice the products that are needed"),
@@ -117,8 +119,9 @@ def ladder(B: int, T: int, H: int, C: int) -> Ladder:
             Rung("tiles of 8", tiles(8), "less masked work pays for flatter products: no difference", kept=False),
             Rung("tiles of 128", tiles(128), "more masked work: half of the last tile", kept=False),
             Rung(
-                "tiles of 32", lambda q, k, v: attention_forward(q, k, v, start)[0].reshape(shape),
+                "tiles of 32",
+                lambda q, k, v: attention_forward(q, k, v, start)[0].reshape(shape),
                 "the package's: skips what no query of the tile sees; keeps lse for the backward pass",
             ),
         ),
-    )  # fmt: skip
+    )

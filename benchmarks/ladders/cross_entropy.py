@@ -99,12 +99,14 @@ def ladder(N: int, C: int, V: int) -> Ladder:
             Rung("NumPy, N x V logits", nll_both_reference, "the formula: seven passes over a table of N x V"),
             Rung("N x V logits, compiled softmax", whole_table, "one pass over the table between the products"),
             Rung(
-                "two passes over chunks", two_passes,
-                "no table, but a product more: needed where the weights of the loss come later (DPO, PPO)", kept=False,
+                "two passes over chunks",
+                two_passes,
+                "no table, but a product more: needed where the weights of the loss come later (DPO, PPO)",
+                kept=False,
             ),
             Rung("one pass, library's exp", by_chunks(128, False), "a call for each of V exponentials", kept=False),
             Rung("one pass, chunks of 16", by_chunks(16), "the products are too flat to run at full speed", kept=False),
             Rung("one pass, chunks of 1024", by_chunks(1024), "no faster, for eight times the memory", kept=False),
             Rung("one pass, chunks of 128", nll_both, "the package's: logits in the cache, products at full speed"),
         ),
-    )  # fmt: skip
+    )

@@ -96,17 +96,22 @@ def ladder(N: int, C: int) -> Ladder:
         (
             Rung("NumPy", norm_both_reference, "the formula: a dozen passes over temporaries of the size of x"),
             Rung(
-                "compiled array expressions", called(by_expressions),
-                "fewer passes, but each expression makes a new small array for every row", kept=False,
+                "compiled array expressions",
+                called(by_expressions),
+                "fewer passes, but each expression makes a new small array for every row",
+                kept=False,
             ),
             Rung(
-                "the gain's gradient by columns", called(by_channel),
-                "walks down x with a stride of a row: a cache line for each number", kept=False,
+                "the gain's gradient by columns",
+                called(by_channel),
+                "walks down x with a stride of a row: a cache line for each number",
+                kept=False,
             ),
             Rung("loops with x[i, c]", indexed, "two passes over a row that stays in the first cache"),
             Rung(
-                "loops over sliced rows", norm_both,
+                "loops over sliced rows",
+                norm_both,
                 "the package's: rows sliced before their loops, which this compiler no longer rewards",
             ),
         ),
-    )  # fmt: skip
+    )

@@ -161,7 +161,7 @@ def ppo_iteration(
                 part = Padded(batch.tokens[rows], batch.targets[rows], batch.mask[rows], batch.last[rows])
                 loss, ratio = ppo_loss(
                     policy, critic, part, old[rows], values[rows], advantages[rows], returns[rows], s
-                )  # fmt: skip
+                )
                 update(both, optimizer, loss)
                 history.append({"ratio": ratio})
         lengths = batch.mask.sum(dim=1).float()
@@ -191,9 +191,15 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, lam: float) -> Tensor:
 
 
 def ppo_loss(
-    policy: Llama, critic: Scorer, batch: Padded, old: Tensor, old_values: Tensor, advantages: Tensor, returns: Tensor,
+    policy: Llama,
+    critic: Scorer,
+    batch: Padded,
+    old: Tensor,
+    old_values: Tensor,
+    advantages: Tensor,
+    returns: Tensor,
     s: PPOSettings,
-) -> tuple[Tensor, float]:  # fmt: skip
+) -> tuple[Tensor, float]:
     """(clipped policy loss + clipped value loss, mean ratio)."""
     logps, _ = response_logps(policy, batch)
     values, m = critic(batch.tokens), batch.mask

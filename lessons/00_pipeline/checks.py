@@ -100,10 +100,7 @@ CHECKS = [
             Property("E4", "it is the mean", "sum(x) / N", sample, is_the_mean),
             Property("E5", "1.96 standard errors to each side", "1.96 s / sqrt(N)", sample, as_wide_as_it_should),
         ],
-        hints=[
-            "np.std divides by N; ask it for N - 1.",
-            "np.std(values, ddof=1) / sqrt(N) is the standard error.",
-        ],
+        hints=["np.std divides by N; ask it for N - 1.", "np.std(values, ddof=1) / sqrt(N) is the standard error."],
     ),
     Check(
         "best_of_n",
@@ -120,15 +117,15 @@ CHECKS = [
         "kl_to_reference",
         [
             Property(
-                "E8", "what stands in the padding changes nothing", "kl(x, garbage) = kl(x, 0)",
-                responses(), padding_is_nobodys,
+                "E8",
+                "what stands in the padding changes nothing",
+                "kl(x, garbage) = kl(x, 0)",
+                responses(),
+                padding_is_nobodys,
             ),
             Property("E9", "sums over tokens, mean over responses", "mean_s sum_t m (lp - lr)", responses(), by_hand),
         ],
         bug="E8",
-        hints=[
-            "Which argument is never used?",
-            "Zero what the mask leaves out, then sum over tokens.",
-        ],
+        hints=["Which argument is never used?", "Zero what the mask leaves out, then sum over tokens."],
     ),
-]  # fmt: skip
+]

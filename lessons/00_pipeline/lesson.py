@@ -161,12 +161,17 @@ table(
     ["model", "gold", "95 % interval", "wins against SFT", "right", "harmful", "KL to SFT"],
     [
         [
-            label(name), number(row["gold_mean"], sign=True), interval(row["gold_ci95"]), percent(row["win_rate_vs_sft"]),
-            percent(row["correct"]), percent(row["harmful_compliance"]), number(row["kl_to_sft"], 1),
+            label(name),
+            number(row["gold_mean"], sign=True),
+            interval(row["gold_ci95"]),
+            percent(row["win_rate_vs_sft"]),
+            percent(row["correct"]),
+            percent(row["harmful_compliance"]),
+            number(row["kl_to_sft"], 1),
         ]
         for name, row in models.items()
     ],
-)  # fmt: skip
+)
 judge = summary["reward_model"]
 say(
     f"The reward model agrees with the labelers in {judge['pair_accuracy']:.0%} of held-out pairs; a rater who knows "

@@ -95,12 +95,18 @@ CHECKS = [
         "softplus_vjp",
         [
             Property(
-                "E1", "the derivative of softplus is the sigmoid", "vjp(g) = g / (1 + exp(-x))",
-                st.fixed_dictionaries({"g": small_array(2), "x": small_array(2)}), as_differences,
+                "E1",
+                "the derivative of softplus is the sigmoid",
+                "vjp(g) = g / (1 + exp(-x))",
+                st.fixed_dictionaries({"g": small_array(2), "x": small_array(2)}),
+                as_differences,
             ),
             Property(
-                "E2", "far out it is 0 or 1, without overflow", "vjp(1) = [x > 0] for |x| >= 100",
-                st.fixed_dictionaries({"x": st.sampled_from([100.0, -100.0, 1000.0, -1000.0])}), far_out,
+                "E2",
+                "far out it is 0 or 1, without overflow",
+                "vjp(1) = [x > 0] for |x| >= 100",
+                st.fixed_dictionaries({"x": st.sampled_from([100.0, -100.0, 1000.0, -1000.0])}),
+                far_out,
             ),
         ],
         hints=[
@@ -114,7 +120,10 @@ CHECKS = [
         [
             Property("E3", "a gradient has the shape of its array", "shape = shape", repeated(), has_the_shape),
             Property(
-                "E4", "summing is the transpose of repeating", "<unbroadcast(g), x> = <g, broadcast(x)>", repeated(),
+                "E4",
+                "summing is the transpose of repeating",
+                "<unbroadcast(g), x> = <g, broadcast(x)>",
+                repeated(),
                 is_the_transpose,
             ),
         ],
@@ -128,9 +137,12 @@ CHECKS = [
         "accumulate",
         [
             Property(
-                "E5", "a gradient is the sum over all paths of the product of slopes",
-                "dz/dx = sum over paths, prod over edges", graphs(), sums_over_paths,
-            ),
+                "E5",
+                "a gradient is the sum over all paths of the product of slopes",
+                "dz/dx = sum over paths, prod over edges",
+                graphs(),
+                sums_over_paths,
+            )
         ],
         hints=[
             "Start with 1 at the last node and go backwards.",
@@ -141,13 +153,18 @@ CHECKS = [
         "log_softmax_vjp",
         [
             Property(
-                "E6", "adding a constant to all logits changes nothing, so no gradient points that way",
+                "E6",
+                "adding a constant to all logits changes nothing, so no gradient points that way",
                 "sum_v vjp(g)_v = 0",
-                st.fixed_dictionaries({"g": small_array(1, 2), "logits": small_array(1, 2)}), ignores_shifts,
+                st.fixed_dictionaries({"g": small_array(1, 2), "logits": small_array(1, 2)}),
+                ignores_shifts,
             ),
             Property(
-                "E7", "it is what differences say", "<vjp(g), e> = <g, f(z + h e) - f(z - h e)> / 2h",
-                st.fixed_dictionaries({"g": small_array(2, 3), "logits": small_array(2, 3)}), of_logits,
+                "E7",
+                "it is what differences say",
+                "<vjp(g), e> = <g, f(z + h e) - f(z - h e)> / 2h",
+                st.fixed_dictionaries({"g": small_array(2, 3), "logits": small_array(2, 3)}),
+                of_logits,
             ),
         ],
         bug="E6",
@@ -157,4 +174,4 @@ CHECKS = [
             "d log p_i / d z_j = [i = j] - p_j. Sum over i, with weights g_i.",
         ],
     ),
-]  # fmt: skip
+]

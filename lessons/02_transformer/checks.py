@@ -101,13 +101,18 @@ CHECKS = [
         "visible",
         [
             Property(
-                "E1", "nobody sees the future", "visible_ij = 0 for j > i",
-                st.fixed_dictionaries({"start": starts}), not_the_future,
+                "E1",
+                "nobody sees the future",
+                "visible_ij = 0 for j > i",
+                st.fixed_dictionaries({"start": starts}),
+                not_the_future,
             ),
             Property(
-                "E2", "all of one's own document up to here, nothing of another",
+                "E2",
+                "all of one's own document up to here, nothing of another",
                 "visible_ij = [start_i <= j] for j <= i",
-                st.fixed_dictionaries({"start": starts}), not_another_document,
+                st.fixed_dictionaries({"start": starts}),
+                not_another_document,
             ),
         ],
         hints=[
@@ -120,11 +125,18 @@ CHECKS = [
         [
             Property("E3", "turning changes no length", "|R_i x| = |x|", spot, keeps_lengths),
             Property(
-                "E4", "products know distances only", "<R_(i+s) x, R_(j+s) y> = <R_i x, R_j y>",
-                st.fixed_dictionaries({
-                    "x": small_array(4), "y": small_array(4), "shift": st.integers(0, 3),
-                    "i": st.integers(0, 4), "j": st.integers(0, 4),
-                }),
+                "E4",
+                "products know distances only",
+                "<R_(i+s) x, R_(j+s) y> = <R_i x, R_j y>",
+                st.fixed_dictionaries(
+                    {
+                        "x": small_array(4),
+                        "y": small_array(4),
+                        "shift": st.integers(0, 3),
+                        "i": st.integers(0, 4),
+                        "j": st.integers(0, 4),
+                    }
+                ),
                 knows_distances_only,
             ),
             Property("E5", "planes are halves, as in Llama's checkpoints", "planes (d, d + D/2)", spot, lies_in_halves),
@@ -139,9 +151,12 @@ CHECKS = [
         "merge",
         [
             Property(
-                "E6", "in blocks or at once, attention is the same", "merge(a, b) = attention(a and b)",
-                blocks(), is_the_whole,
-            ),
+                "E6",
+                "in blocks or at once, attention is the same",
+                "merge(a, b) = attention(a and b)",
+                blocks(),
+                is_the_whole,
+            )
         ],
         hints=[
             "What share of the total weight does block a hold?",
@@ -162,4 +177,4 @@ CHECKS = [
             "keys grows before it is measured the second time.",
         ],
     ),
-]  # fmt: skip
+]

@@ -206,13 +206,19 @@ columns = [*(f"A{i}" for i in range(5)), *(f"B{i}" for i in range(4)), "pad"]
 alike = visible / visible.sum(axis=1, keepdims=True)  # what softmax makes of equal scores
 show(
     heat(
-        np.ma.masked_array(alike, ~visible), columns, columns, "is looked at", "looks",
-        "weights, if all scores are equal", 0, 1,
+        np.ma.masked_array(alike, ~visible),
+        columns,
+        columns,
+        "is looked at",
+        "looks",
+        "weights, if all scores are equal",
+        0,
+        1,
     ),
     "mask",
     alt="The mask of a packed row with two documents, A of five tokens and B of four, and a pad: two triangles along "
     "the diagonal; no token of B sees one of A, and none sees a later one. Each row's weights sum to one.",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # First in NumPy. It writes down all T by T scores of every head, masks them, and normalises:
@@ -388,13 +394,16 @@ with_cache = np.cumsum(matrices + looking)
 without = np.cumsum(n * matrices + np.cumsum(looking))
 show(
     curve(
-        n, {"without a cache": without / 1e6, "with a cache": with_cache / 1e6},
-        "tokens written", "millions of multiplications", log="y",
+        n,
+        {"without a cache": without / 1e6, "with a cache": with_cache / 1e6},
+        "tokens written",
+        "millions of multiplications",
+        log="y",
     ),
     "cache",
     alt="Multiplications to write n tokens, logarithmic. Without a cache they grow with the square of n, with one "
     "almost in proportion.",
-)  # fmt: skip
+)
 say(
     f"For 200 tokens: {without[199] / with_cache[199]:.0f} times fewer. At the end of this model's context of "
     f"{config.context} attention is {looking[-1] / (looking[-1] + matrices):.0%} of a token's cost; it would cost as "

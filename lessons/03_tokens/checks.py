@@ -149,15 +149,11 @@ CHECKS = [
     ),
     Check(
         "decode",
-        [
-            Property(
-                "E8", "what was encoded comes back", "decode(encode(text)) = text", cut_anywhere(), text_comes_back
-            ),
-        ],
+        [Property("E8", "what was encoded comes back", "decode(encode(text)) = text", cut_anywhere(), text_comes_back)],
         bug="E8",
         hints=[
             "Which characters have more than one byte?",
             "With few merges, 'é' is two tokens. What does each of them decode to alone?",
         ],
     ),
-]  # fmt: skip
+]

@@ -265,9 +265,11 @@ source_of(chat.render)
 
 # %%
 talk = [
-    Message("user", "Capital of Italy?"), Message("assistant", "Rome."),
-    Message("user", "And of Peru?"), Message("assistant", "Lima."),
-]  # fmt: skip
+    Message("user", "Capital of Italy?"),
+    Message("assistant", "Rome."),
+    Message("user", "And of Peru?"),
+    Message("assistant", "Lima."),
+]
 row = render(t, talk)
 words = [t.decode([i]) for i in row.tokens]  # [T]
 mask = row.response_mask  # [T]
@@ -308,9 +310,12 @@ def after_last_user():
 
 
 recipes = {
-    "spans": mask, "from the first answer on": from_first_answer(), "not the padding's id": pad_is_end(),
-    "shifted by one": shifted(), "after the last prompt": after_last_user(),
-}  # fmt: skip
+    "spans": mask,
+    "from the first answer on": from_first_answer(),
+    "not the padding's id": pad_is_end(),
+    "shifted by one": shifted(),
+    "after the last prompt": after_last_user(),
+}
 show(
     heat(np.array(list(recipes.values()), float), list(recipes), [w.strip() or "space" for w in words]),
     "masks",

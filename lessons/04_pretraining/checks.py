@@ -90,12 +90,18 @@ CHECKS = [
         "pair_model",
         [
             Property(
-                "E1", "every row is a distribution without zeros", "sum_b p(b | a) = 1, p > 0", counts(),
+                "E1",
+                "every row is a distribution without zeros",
+                "sum_b p(b | a) = 1, p > 0",
+                counts(),
                 is_a_distribution,
             ),
             Property(
-                "E2", "a pair's share is mixed with its second token's",
-                "p(b | a) = (n(a, b) + kinds(a) p(b)) / (n(a) + kinds(a))", counts(), mixes,
+                "E2",
+                "a pair's share is mixed with its second token's",
+                "p(b | a) = (n(a, b) + kinds(a) p(b)) / (n(a) + kinds(a))",
+                counts(),
+                mixes,
             ),
         ],
         hints=["Column sums give n(b).", "keepdims=True keeps kinds(a) a column, so that it divides rows."],
@@ -104,9 +110,12 @@ CHECKS = [
         "dice_nats",
         [
             Property(
-                "E3", "the cost of equally likely outcomes is the log of their number", "nats = log(outcomes)",
-                throws(), counts_outcomes,
-            ),
+                "E3",
+                "the cost of equally likely outcomes is the log of their number",
+                "nats = log(outcomes)",
+                throws(),
+                counts_outcomes,
+            )
         ],
         hints=["One draw among n costs log n.", "After the first draw one thing is gone: the next costs log(n - 1)."],
     ),
@@ -114,12 +123,18 @@ CHECKS = [
         "document_starts",
         [
             Property(
-                "E4", "a row knows nothing of the row above it", "starts(batch)[b] = starts(row b)", windows(),
+                "E4",
+                "a row knows nothing of the row above it",
+                "starts(batch)[b] = starts(row b)",
+                windows(),
                 rows_are_apart,
             ),
             Property(
-                "E5", "a token's document begins at the last opening before it", "start[t] = max {s <= t: opens(s)}",
-                windows(), walls_stand,
+                "E5",
+                "a token's document begins at the last opening before it",
+                "start[t] = max {s <= t: opens(s)}",
+                windows(),
+                walls_stand,
             ),
         ],
         bug="E4",
@@ -129,4 +144,4 @@ CHECKS = [
             "np.maximum.accumulate takes an axis.",
         ],
     ),
-]  # fmt: skip
+]

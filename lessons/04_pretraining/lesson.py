@@ -27,13 +27,7 @@ import numpy as np
 from minipost.autograd import Tensor, fused
 from minipost.claims import Lab, measure, village
 from minipost.claims.measured.asking import continued, in_a_thread, judged
-from minipost.claims.measured.pretraining import (
-    BUDGETS,
-    as_examples,
-    fact_probes,
-    fresh_pages,
-    page_losses,
-)
+from minipost.claims.measured.pretraining import BUDGETS, as_examples, fact_probes, fresh_pages, page_losses
 from minipost.kernels import cross_entropy as kernel
 from minipost.laws import judge
 from minipost.lessons import say, show, source_of, table
@@ -190,9 +184,13 @@ figure = curve(
 )
 figure.axes[0].axvline(nursery, color=colour("muted"), linestyle="--", linewidth=1)
 figure.axes[0].annotate(
-    "the nursery ends", (nursery, 0.85), xycoords=("data", "axes fraction"), xytext=(5, 0), textcoords="offset points",
+    "the nursery ends",
+    (nursery, 0.85),
+    xycoords=("data", "axes fraction"),
+    xytext=(5, 0),
+    textcoords="offset points",
     size=8,
-)  # fmt: skip
+)
 show(
     figure,
     "training",
@@ -316,13 +314,17 @@ chances /= chances.sum(axis=1, keepdims=True)  # [S, O], among the choices
 items = [world.facts.items["capital"][i] for i in order]
 show(
     heat(
-        chances[order], [item.slots["s"] for item in items], [item.slots["o"] for item in items],
-        title="“The capital of ... is ...”", low=0.0, high=1.0,
+        chances[order],
+        [item.slots["s"] for item in items],
+        [item.slots["o"] for item in items],
+        title="“The capital of ... is ...”",
+        low=0.0,
+        high=1.0,
     ),
     "capitals",
     alt="A table of probabilities: a row for each country, a column for each capital, in the same order. Dark cells on the "
     "diagonal are facts that the model knows.",
-)  # fmt: skip
+)
 finding = measure("facts-are-learned", lab)
 say(
     f"{int((capitals.argmax(axis=1) == right).sum())} of {len(right)} capitals are right. Over all ten relations, claim 2 "

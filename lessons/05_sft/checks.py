@@ -72,9 +72,10 @@ def masks_with(pad_id: int) -> Any:
         tokens = batch_of(prompt_lengths, response_lengths, width, pad_id)
         found = np.asarray(f(tokens, prompt_lengths, response_lengths, pad_id), float)
         yield equal(
-            f"the mask with pad_id = {pad_id} and an end token of {END}", found,
+            f"the mask with pad_id = {pad_id} and an end token of {END}",
+            found,
             spelled_out(prompt_lengths, response_lengths, width),
-        )  # fmt: skip
+        )
 
     return holds
 
@@ -84,9 +85,12 @@ CHECKS = [
         "target_mask",
         [
             Property(
-                "E1", "exactly the tokens of the response count, each where it is a target",
-                "mask[b, t] = [P <= t + 1 < P + R]", shapes(), counts_the_response,
-            ),
+                "E1",
+                "exactly the tokens of the response count, each where it is a target",
+                "mask[b, t] = [P <= t + 1 < P + R]",
+                shapes(),
+                counts_the_response,
+            )
         ],
         hints=[
             "Draw one row with P = 2 and R = 2. Which columns of tokens[:, 1:] hold the response?",
@@ -106,9 +110,12 @@ CHECKS = [
         "may_look",
         [
             Property(
-                "E2", "a token looks back as far as its own sequence begins, and never ahead",
-                "may[i, j] = [start[i] <= j <= i]", rows(), looks_back_only,
-            ),
+                "E2",
+                "a token looks back as far as its own sequence begins, and never ahead",
+                "may[i, j] = [start[i] <= j <= i]",
+                rows(),
+                looks_back_only,
+            )
         ],
         hints=["Two comparisons, and both must hold.", "start[:, :, None] is [B, T, 1] and meets j of [T]."],
     ),
@@ -116,12 +123,18 @@ CHECKS = [
         "mask_without_padding",
         [
             Property(
-                "E3", "with a padding id of its own the response counts, and nothing else",
-                "mask[b, t] = [P <= t + 1 < P + R]", shapes(), masks_with(PAD),
+                "E3",
+                "with a padding id of its own the response counts, and nothing else",
+                "mask[b, t] = [P <= t + 1 < P + R]",
+                shapes(),
+                masks_with(PAD),
             ),
             Property(
-                "E4", "the end token counts even where pad and end share an id (P13)",
-                "mask at the end token = 1, also if pad = end", shapes(), masks_with(END),
+                "E4",
+                "the end token counts even where pad and end share an id (P13)",
+                "mask at the end token = 1, also if pad = end",
+                shapes(),
+                masks_with(END),
             ),
         ],
         bug="E4",
@@ -131,4 +144,4 @@ CHECKS = [
             "Where does the response end? You are given a number that says so.",
         ],
     ),
-]  # fmt: skip
+]

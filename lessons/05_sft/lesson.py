@@ -293,9 +293,7 @@ show(
 )
 means = [finding.mean(str(n)) for n in COUNTS]
 steps = ", ".join(f"{b - a:+.2f}".replace("-", "−") for a, b in pairwise(means))
-say(
-    f"Claim 9, {finding}. The gains from step to step are {steps}: each step has five to six times the demonstrations."
-)
+say(f"Claim 9, {finding}. The gains from step to step are {steps}: each step has five to six times the demonstrations.")
 
 # %% [markdown]
 # **How good.** Now some of the thousand are wrong: another city, another dish's steps, a sum slightly off.
@@ -312,9 +310,12 @@ show(
 values = [finding.mean(arm) for arm in finding.arms]
 say(
     f"Claim 11, {finding}. "
-    + ("Utility falls with every step." if all(a > b for a, b in pairwise(values)) else
-       "It does not fall with every step.")
-)  # fmt: skip
+    + (
+        "Utility falls with every step."
+        if all(a > b for a, b in pairwise(values))
+        else "It does not fall with every step."
+    )
+)
 
 # %% [markdown]
 # **How diverse.** A thousand demonstrations of one kind of task, or of four. The models are asked for translations and sums, of

@@ -99,9 +99,12 @@ CHECKS = [
         "best_clone",
         [
             Property(
-                "E1", "a distribution, and no other one has a lower loss", "-sum q log p >= -sum q log p*",
-                st.fixed_dictionaries({"counts": demonstrated}), is_least,
-            ),
+                "E1",
+                "a distribution, and no other one has a lower loss",
+                "-sum q log p >= -sum q log p*",
+                st.fixed_dictionaries({"counts": demonstrated}),
+                is_least,
+            )
         ],
         hints=["The gradient with respect to the logits is p - q.", "At the minimum p = q. What is q?"],
     ),
@@ -109,12 +112,13 @@ CHECKS = [
         "pooled_margin",
         [
             Property(
-                "E2", "at the minimum the model wins as often as the pool does", "sigmoid(d*) = sum_k s_k sigmoid(m_k)",
-                populations(), balances,
+                "E2",
+                "at the minimum the model wins as often as the pool does",
+                "sigmoid(d*) = sum_k s_k sigmoid(m_k)",
+                populations(),
+                balances,
             ),
-            Property(
-                "E3", "swapping the two answers turns the sign", "d*(-m) = -d*(m)", populations(), turns_around,
-            ),
+            Property("E3", "swapping the two answers turns the sign", "d*(-m) = -d*(m)", populations(), turns_around),
         ],
         hints=[
             "How often does the first answer win in the pool?",
@@ -126,9 +130,12 @@ CHECKS = [
         "regret_of",
         [
             Property(
-                "E4", "regret is the best utility minus that of the one answer that everybody gets",
-                "mean_q (max_k u[g, q, k] - u[g, q, argmax r[q]])", choices(), loses_what_is_missing,
-            ),
+                "E4",
+                "regret is the best utility minus that of the one answer that everybody gets",
+                "mean_q (max_k u[g, q, k] - u[g, q, argmax r[q]])",
+                choices(),
+                loses_what_is_missing,
+            )
         ],
         hints=[
             "The answer given to a question is the same for all populations.",
@@ -139,11 +146,17 @@ CHECKS = [
         "harm_rate",
         [
             Property(
-                "E5", "harmless requests do not change the rate of harm", "rate(x, one harmless) = rate(x)", requests(),
+                "E5",
+                "harmless requests do not change the rate of harm",
+                "rate(x, one harmless) = rate(x)",
+                requests(),
                 ignores_the_harmless,
             ),
             Property(
-                "E6", "of harmful requests it is the share fulfilled", "rate = fulfilled / harmful", requests(),
+                "E6",
+                "of harmful requests it is the share fulfilled",
+                "rate = fulfilled / harmful",
+                requests(),
                 is_a_share,
             ),
         ],
@@ -154,4 +167,4 @@ CHECKS = [
             "A share needs the right denominator: the number of harmful requests.",
         ],
     ),
-]  # fmt: skip
+]

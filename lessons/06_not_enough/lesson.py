@@ -356,9 +356,10 @@ def reward_by_side(rewards):
         heights = []
         for reward in rewards.values():
             of_side = [
-                r for (task, stance, _), r in zip(answers_at_hand, reward - reward.mean(), strict=True)
+                r
+                for (task, stance, _), r in zip(answers_at_hand, reward - reward.mean(), strict=True)
                 if stance == ("balanced" if side == "balanced" else world.stance(task.key, side[0]))
-            ]  # fmt: skip
+            ]
             heights.append(np.mean(of_side))
         ax.bar(np.arange(len(rewards)) + 0.27 * (k - 1), heights, 0.25, color=colour(hue), label=side)
     ax.axhline(0, color=colour("muted"), linewidth=0.8)

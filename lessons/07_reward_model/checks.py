@@ -71,7 +71,8 @@ def stays_with_more_padding(f: Any, hidden: np.ndarray, mask: np.ndarray, head: 
 labels = st.fixed_dictionaries({"gaps": gaps, "temperature": temperatures, "noise": st.sampled_from([0.0, 0.5, 0.2])})
 CHECKS = [
     Check(
-        "reward_loss", "reward.bradley_terry",
+        "reward_loss",
+        "reward.bradley_terry",
         hints=[
             "-log sigmoid(z) = log(1 + exp(-z)). Which of the two overflows, and where?",
             "np.logaddexp(a, b) = log(exp(a) + exp(b)), safely.",
@@ -82,8 +83,13 @@ CHECKS = [
         "informed_agreement",
         [
             Property("E1", "it agrees with the labels that say the same", "mean max(p, 1 - p)", labels, counts_labels),
-            Property("E2", "knowing never hurts, and a coin cannot be known", ">= 1/2; = 1/2 at noise 1", labels,
-                     never_below_a_coin),
+            Property(
+                "E2",
+                "knowing never hurts, and a coin cannot be known",
+                ">= 1/2; = 1/2 at noise 1",
+                labels,
+                never_below_a_coin,
+            ),
         ],
         hints=[
             "The informed rater always names the better answer. With what probability does one label do so, too?",
@@ -93,8 +99,15 @@ CHECKS = [
     ),
     Check(
         "best_difference",
-        [Property("P26", "the optimum is where the model is as unsure as the labels", "d/dd [(1-e) l(d) + e l(-d)] = 0",
-                  st.fixed_dictionaries({"flipped": rates}), is_flat_there)],
+        [
+            Property(
+                "P26",
+                "the optimum is where the model is as unsure as the labels",
+                "d/dd [(1-e) l(d) + e l(-d)] = 0",
+                st.fixed_dictionaries({"flipped": rates}),
+                is_flat_there,
+            )
+        ],
         hints=[
             "Set the derivative of (1 - e) softplus(-d) + e softplus(d) to 0.",
             "-(1 - e) sigmoid(-d) + e sigmoid(d) = 0, and sigmoid(-d) = 1 - sigmoid(d).",
@@ -104,10 +117,20 @@ CHECKS = [
     Check(
         "end_scores",
         [
-            Property("P24", "a score does not depend on where the padding stands", "score = head . hidden[last real]",
-                     padded(), does_not_see_padding),
-            Property("E3", "one more pad at the right changes nothing", "score(x + pad) = score(x)", padded(),
-                     stays_with_more_padding),
+            Property(
+                "P24",
+                "a score does not depend on where the padding stands",
+                "score = head . hidden[last real]",
+                padded(),
+                does_not_see_padding,
+            ),
+            Property(
+                "E3",
+                "one more pad at the right changes nothing",
+                "score(x + pad) = score(x)",
+                padded(),
+                stays_with_more_padding,
+            ),
         ],
         bug="P24",
         hints=[
@@ -116,4 +139,4 @@ CHECKS = [
             "Look for the last 1 from the right: np.argmax(mask[:, ::-1], axis=1).",
         ],
     ),
-]  # fmt: skip
+]

@@ -78,10 +78,20 @@ CHECKS = [
     Check(
         "pick_pmf",
         [
-            Property("E1", "it is a distribution, and for n = 1 the given one", "sum q = 1, q(1) = p", outcomes(),
-                     is_a_distribution),
-            Property("P78", "it is what drawing n times gives, ties broken at random", "q = sum over all draws",
-                     outcomes(), is_what_drawing_gives),
+            Property(
+                "E1",
+                "it is a distribution, and for n = 1 the given one",
+                "sum q = 1, q(1) = p",
+                outcomes(),
+                is_a_distribution,
+            ),
+            Property(
+                "P78",
+                "it is what drawing n times gives, ties broken at random",
+                "q = sum over all draws",
+                outcomes(),
+                is_what_drawing_gives,
+            ),
         ],
         hints=[
             "Without ties it is F(i)^n - F(i-1)^n, with outcomes sorted by score.",
@@ -92,10 +102,16 @@ CHECKS = [
     Check(
         "pick_kl",
         [
-            Property("E2", "it is the mean log-ratio under the pick", "sum q log(q / p), 0 log 0 = 0",
-                     two_distributions(), is_the_sum),
-            Property("P56", "it is never negative, and 0 if both are equal", "KL >= 0", two_distributions(),
-                     is_zero_if_equal),
+            Property(
+                "E2",
+                "it is the mean log-ratio under the pick",
+                "sum q log(q / p), 0 log 0 = 0",
+                two_distributions(),
+                is_the_sum,
+            ),
+            Property(
+                "P56", "it is never negative, and 0 if both are equal", "KL >= 0", two_distributions(), is_zero_if_equal
+            ),
         ],
         hints=[
             "Which distribution is the expectation taken under, and which one is in the denominator?",
@@ -113,11 +129,13 @@ CHECKS = [
         ],
     ),
     Check(
-        "best_of_n_curve", "best_of_n.estimate", bug="P72",
+        "best_of_n_curve",
+        "best_of_n.estimate",
+        bug="P72",
         hints=[
             "Take two samples, and work out best-of-2 of them by hand.",
             "all_below is (below / N) ** n: the chance that n draws are all below. How were they drawn?",
             "After n samples that are below, (below - n) of the remaining (N - n) are.",
         ],
     ),
-]  # fmt: skip
+]

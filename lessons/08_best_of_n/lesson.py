@@ -32,15 +32,7 @@ from minipost import estimators
 from minipost.claims import Lab, measure, village
 from minipost.claims.candidates import candidates, scored
 from minipost.claims.measured.micro_reward import micro_world
-from minipost.claims.measured.picking import (
-    SIZES,
-    TEMPERATURES,
-    at,
-    by_temperature,
-    gains,
-    pool,
-    village_gains,
-)
+from minipost.claims.measured.picking import SIZES, TEMPERATURES, at, by_temperature, gains, pool, village_gains
 from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound, best_of_n_pmf
 from minipost.lessons import say, show, source_of, table
 from minipost.losses import exact_kl
@@ -96,8 +88,16 @@ def utilities(sizes: Sequence[int]) -> Figure:
     edges = np.linspace(world.rewards[0].min(), world.rewards[0].max(), 16)
     for n, hue, style in zip(sizes, ("base", "sft", "best_of_n", "ppo"), (":", "-.", "--", "-"), strict=True):
         chance = np.exp(exact_best_of_n(start, world.rewards, n)[0])
-        ax.hist(world.rewards[0], edges.tolist(), weights=chance, histtype="step", color=colour(hue), linestyle=style,
-                linewidth=1.8, label=f"n = {n}")  # fmt: skip
+        ax.hist(
+            world.rewards[0],
+            edges.tolist(),
+            weights=chance,
+            histtype="step",
+            color=colour(hue),
+            linestyle=style,
+            linewidth=1.8,
+            label=f"n = {n}",
+        )
     ax.legend(loc="upper left")
     ax.set(xlabel="utility of the pick", ylabel="probability")
     return figure
@@ -342,11 +342,17 @@ for temperature in TEMPERATURES:
     cells.append([float(curve_of[n - 1]) for n in counts])
 grid = np.array(cells)  # [temperatures, n]
 show(
-    heat(grid, [str(t) for t in TEMPERATURES], [str(n) for n in counts], x_name="n", y_name="temperature",
-         title="gold utility of the pick"),
+    heat(
+        grid,
+        [str(t) for t in TEMPERATURES],
+        [str(n) for n in counts],
+        x_name="n",
+        y_name="temperature",
+        title="gold utility of the pick",
+    ),
     "grid",
     alt="Gold utility of best-of-n for four temperatures (rows) and n up to 16 (columns): numbers on a scale of blues.",
-)  # fmt: skip
+)
 row, column = np.unravel_index(int(grid.argmax()), grid.shape)
 say(
     f"With one answer temperature {TEMPERATURES[int(grid[:, 0].argmax())]} is best, with {counts[-1]} it is "

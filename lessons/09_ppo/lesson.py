@@ -57,9 +57,13 @@ config = ppo.PPOConfig(beta=0.25)
 asker = rollouts.Asker(village.world(), sft)
 rng = np.random.default_rng(9)
 roll = rollouts.sample_answers(
-    policy.weights, sft, asker.prompts(rng, lab.pick(48, 4)), lambda e, ended: rollouts.reward_scores(judge, e, 128), rng,
+    policy.weights,
+    sft,
+    asker.prompts(rng, lab.pick(48, 4)),
+    lambda e, ended: rollouts.reward_scores(judge, e, 128),
+    rng,
     config,
-)  # fmt: skip
+)
 for name in ("scores", "old_logps", "ref_logps", "mask"):
     print(f"{name:10} {getattr(roll, name).shape}")
 
@@ -284,9 +288,11 @@ show(
 proxy, gold = measure("ppo-raises-its-reward", lab), measure("ppo-raises-gold", lab)
 table(
     ["", "first rollouts", "last rollouts", "verdict"],
-    [[name, f"{f.mean('first rollouts'):+.2f}", f"{f.mean('last rollouts'):+.2f}", f.verdict]
-     for name, f in (("proxy", proxy), ("gold", gold))],
-)  # fmt: skip
+    [
+        [name, f"{f.mean('first rollouts'):+.2f}", f"{f.mean('last rollouts'):+.2f}", f.verdict]
+        for name, f in (("proxy", proxy), ("gold", gold))
+    ],
+)
 say(f"Proxy, {proxy}.\n\nGold, {gold}.")
 show(
     sweep(gold.arms, "true utility", control="first rollouts"),

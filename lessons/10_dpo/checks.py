@@ -48,12 +48,18 @@ CHECKS = [
         [
             Property("E1", "it is a distribution", "sum exp(log pi) = 1", small_worlds(), is_a_distribution),
             Property(
-                "P69", "nothing is better: J = beta log Z", "E r - beta KL >= beta log sum ref exp(r / beta)",
-                small_worlds(), is_the_best,
+                "P69",
+                "nothing is better: J = beta log Z",
+                "E r - beta KL >= beta log sum ref exp(r / beta)",
+                small_worlds(),
+                is_the_best,
             ),
             Property(
-                "E2", "its log-ratios give the rewards back, also large ones", "beta diff(log pi - log ref) = diff r",
-                small_worlds(3000.0), gives_the_reward_back,
+                "E2",
+                "its log-ratios give the rewards back, also large ones",
+                "beta diff(log pi - log ref) = diff r",
+                small_worlds(3000.0),
+                gives_the_reward_back,
             ),
         ],
         hints=[
@@ -86,4 +92,4 @@ CHECKS = [
             "As it is, it counts the last token of the prompt and leaves out the end of the response.",
         ],
     ),
-]  # fmt: skip
+]

@@ -174,12 +174,15 @@ for side, name in enumerate(("chosen", "rejected")):
     roles = ["prompt"] * len(prompt) + ["response"] * R
     show(
         token_timeline(
-            pieces, roles, [role == "response" for role in roles], [0.0] * len(prompt) + ratios[:R].tolist(),
+            pieces,
+            roles,
+            [role == "response" for role in roles],
+            [0.0] * len(prompt) + ratios[:R].tolist(),
             "log π − log ref",
         ),
         name,
         alt=f"The tokens of the {name} answer, each with its change in log-probability by DPO.",
-    )  # fmt: skip
+    )
 lr = change.sum(axis=1)
 say(
     f"Summed, the chosen answer has changed by {lr[0]:+.2f} nats and the rejected one by {lr[1]:+.2f}: h = {lr[0] - lr[1]:+.2f}. "
@@ -254,8 +257,12 @@ say(f"{same}. Best-of-n is another curve through the same plane: near the optimu
 
 # %%
 few = measure("dpo-few-pairs", lab)
-figure = sweep({f"{np.log10(float(n)):.2f}": values for n, values in few.arms.items()}, "share of the gain in J",
-               control="4.00", knob="log₁₀ of comparisons a prompt")  # fmt: skip
+figure = sweep(
+    {f"{np.log10(float(n)):.2f}": values for n, values in few.arms.items()},
+    "share of the gain in J",
+    control="4.00",
+    knob="log₁₀ of comparisons a prompt",
+)
 show(
     figure,
     "pairs",
@@ -352,10 +359,13 @@ table(
         ["trained first", "reward model", "nothing"],
         ["answers sampled in training", f"{sum(row['episode'] for row in ppo_rows):.0f}", "0"],
         ["can use a reward that is no comparison", "yes", "no"],
-        ["knobs in its configuration", str(len(village.PPOConfig.__dataclass_fields__)),
-         str(len(village.DPOConfig.__dataclass_fields__))],
+        [
+            "knobs in its configuration",
+            str(len(village.PPOConfig.__dataclass_fields__)),
+            str(len(village.DPOConfig.__dataclass_fields__)),
+        ],
     ],
-)  # fmt: skip
+)
 
 # %% [markdown]
 # A method that has moved further from SFT has paid more. So DPO is trained with three β, and PPO compared with the curve

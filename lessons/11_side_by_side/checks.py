@@ -87,10 +87,12 @@ CHECKS = [
         "undominated",
         [
             Property(
-                "E3", "a point is on the frontier if no other is at least as good in both and better in one",
+                "E3",
+                "a point is on the frontier if no other is at least as good in both and better in one",
                 "on(i) = not exists j: kl_j <= kl_i, gold_j >= gold_i, (kl_j, gold_j) != (kl_i, gold_i)",
-                two_rows(), on_the_frontier,
-            ),
+                two_rows(),
+                on_the_frontier,
+            )
         ],
         hints=[
             "Start with two loops over the models. What about two equal points? Neither dominates the other.",
@@ -112,12 +114,18 @@ CHECKS = [
         "kl_to_reference",
         [
             Property(
-                "E6", "tokens on which both models agree add nothing to a response's KL",
-                "KL(with an equal token) = KL(without)", responses(), agreement_is_free,
+                "E6",
+                "tokens on which both models agree add nothing to a response's KL",
+                "KL(with an equal token) = KL(without)",
+                responses(),
+                agreement_is_free,
             ),
             Property(
-                "P55", "KL of responses is the expectation of a sum over tokens", "KL = mean_i sum_t log-ratio_it",
-                responses(), of_whole_responses,
+                "P55",
+                "KL of responses is the expectation of a sum over tokens",
+                "KL = mean_i sum_t log-ratio_it",
+                responses(),
+                of_whole_responses,
             ),
         ],
         bug="E6",
@@ -127,4 +135,4 @@ CHECKS = [
             "Sum over tokens within a response first; then average over responses.",
         ],
     ),
-]  # fmt: skip
+]

@@ -323,8 +323,11 @@ ratios = {name: students[name]["log_ratio"] for name in ("PPO", "DPO")}  # [T] e
 for name, ratio in ratios.items():
     mean, low, high = interval(ratio)
     print(f"{name}: {ratio.shape} terms, {np.mean(ratio < 0):.0%} negative; KL {mean:.2f} [{low:.2f}, {high:.2f}] nats")
-show(histogram_pair(ratios["PPO"], ratios["DPO"], ("PPO", "DPO"), "log-ratio of a response, nats"), "log_ratio",
-     alt="Two histograms of log-ratios to SFT: most mass is right of zero, some left of it.")  # fmt: skip
+show(
+    histogram_pair(ratios["PPO"], ratios["DPO"], ("PPO", "DPO"), "log-ratio of a response, nats"),
+    "log_ratio",
+    alt="Two histograms of log-ratios to SFT: most mass is right of zero, some left of it.",
+)
 
 # %% [markdown]
 # Now all methods in one plane. SFT models of different seeds differ by more than we want to see, so the vertical axis is
@@ -365,8 +368,15 @@ def village_frontier():
     for name, key in (("PPO", "ppo"), ("DPO", "dpo")):
         for kind, face in ((usual[name], colour(key)), (drawn[name], "none")):
             kl, worth = np.array(kind).T
-            ax.plot(np.maximum(kl, 0), worth, MARKERS[key], color=colour(key), markerfacecolor=face, markersize=6.5,
-                    label=name if face != "none" else None)  # fmt: skip
+            ax.plot(
+                np.maximum(kl, 0),
+                worth,
+                MARKERS[key],
+                color=colour(key),
+                markerfacecolor=face,
+                markersize=6.5,
+                label=name if face != "none" else None,
+            )
     ax.axhline(0, color=colour("sft"), linestyle=":", linewidth=1)
     points = [kl for places in (usual, drawn) for name in places for kl, _ in places[name]]
     kl_axis(ax, max(*points, *bounds))
@@ -415,7 +425,18 @@ passes = {
     "DPO": compared * 2 * (1 + 3),
 }
 passes_of = {"best of 16": passes["reward model"], "PPO": passes["reward model"] + passes["PPO"], "DPO": passes["DPO"]}
-own = {"out", "seed", "resume", "overwrite", "tensorboard", "data", "skip_bad", "world_seed", "world_share", "save_every"}
+own = {
+    "out",
+    "seed",
+    "resume",
+    "overwrite",
+    "tensorboard",
+    "data",
+    "skip_bad",
+    "world_seed",
+    "world_share",
+    "save_every",
+}
 
 
 def settings(config):
@@ -520,23 +541,28 @@ easier = measure("dpo-is-easier-to-set", lab)
 table(
     ["seed", "learning rate times", "beta times", "gained by PPO", "gained by DPO"],
     [
-        [seed, *(f"{factor:.2f}" for factor in stages.settings_drawn(seed)),
-         *(f"{drawn[name][seed][1]:+.2f}" for name in ("PPO", "DPO"))]
+        [
+            seed,
+            *(f"{factor:.2f}" for factor in stages.settings_drawn(seed)),
+            *(f"{drawn[name][seed][1]:+.2f}" for name in ("PPO", "DPO")),
+        ]
         for seed in SEEDS
     ],
-)  # fmt: skip
+)
 show(
     sweep(easier.arms, "distance from the usual utility", control="PPO"),
     "settings",
     alt="How far utility moves from that of the usual settings when settings are drawn at random, for PPO and DPO.",
 )
 say(f"{easier}.")
-say({
-    "confirmed": "In this world DPO forgives more, which is one more reason to move, beside the shorter table above.",
-    "refuted": "In this world DPO forgives *less*. What organisations saved was machinery, not tuning.",
-    "inconclusive": "So few draws do not separate the two. What the table of section 6 says about machinery stands; "
-    "that DPO also forgives more is not shown here.",
-}[easier.verdict])  # fmt: skip
+say(
+    {
+        "confirmed": "In this world DPO forgives more, which is one more reason to move, beside the shorter table above.",
+        "refuted": "In this world DPO forgives *less*. What organisations saved was machinery, not tuning.",
+        "inconclusive": "So few draws do not separate the two. What the table of section 6 says about machinery stands; "
+        "that DPO also forgives more is not shown here.",
+    }[easier.verdict]
+)
 
 # %% [markdown]
 # ## 9. Common, not mandatory

@@ -41,8 +41,9 @@ def are_flat(f: Any, a: float, b: float) -> Iterator[Claim]:
     yield slope("the slope of d (a - b d) there", a - 2 * b * bon, 0.0)
     yield slope(
         "the slope of d (a - b log d) there",
-        ((rl + h) * (a - b * np.log(rl + h)) - (rl - h) * (a - b * np.log(rl - h))) / (2 * h), 0.0,
-    )  # fmt: skip
+        ((rl + h) * (a - b * np.log(rl + h)) - (rl - h) * (a - b * np.log(rl - h))) / (2 * h),
+        0.0,
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- optimum
@@ -77,10 +78,20 @@ CHECKS = [
     Check(
         "fit_bon",
         [
-            Property("E1", "a curve of the form gives its own numbers back", "fit(d (a - b d)) = (a, b)",
-                     st.fixed_dictionaries({"d": distances, "a": coefficients, "b": coefficients}), finds_its_own),
-            Property("E2", "what is left over is orthogonal to both columns", "<rest, d> = <rest, d^2> = 0", curves(),
-                     leaves_nothing_to_explain),
+            Property(
+                "E1",
+                "a curve of the form gives its own numbers back",
+                "fit(d (a - b d)) = (a, b)",
+                st.fixed_dictionaries({"d": distances, "a": coefficients, "b": coefficients}),
+                finds_its_own,
+            ),
+            Property(
+                "E2",
+                "what is left over is orthogonal to both columns",
+                "<rest, d> = <rest, d^2> = 0",
+                curves(),
+                leaves_nothing_to_explain,
+            ),
         ],
         hints=[
             "It is linear in a and b: which column belongs to each?",
@@ -90,8 +101,15 @@ CHECKS = [
     ),
     Check(
         "peaks",
-        [Property("E3", "at its peak a curve is flat", "dR/dd = 0",
-                  st.fixed_dictionaries({"a": coefficients, "b": coefficients}), are_flat)],
+        [
+            Property(
+                "E3",
+                "at its peak a curve is flat",
+                "dR/dd = 0",
+                st.fixed_dictionaries({"a": coefficients, "b": coefficients}),
+                are_flat,
+            )
+        ],
         hints=[
             "Differentiate both forms with respect to d.",
             "The derivative of d log d is log d + 1.",
@@ -101,8 +119,9 @@ CHECKS = [
     Check(
         "optimum",
         [
-            Property("E4", "it is a policy, and the reference if all rewards are equal", "sum pi = 1", prompts(),
-                     is_a_policy),
+            Property(
+                "E4", "it is a policy, and the reference if all rewards are equal", "sum pi = 1", prompts(), is_a_policy
+            ),
             Property("P69", "no policy has a higher J", "J(pi) <= J(pi*) = beta log Z", prompts(), is_the_best),
         ],
         hints=[
@@ -112,7 +131,9 @@ CHECKS = [
         ],
     ),
     Check(
-        "penalised_rewards", "ppo.token_rewards", bug="P42",
+        "penalised_rewards",
+        "ppo.token_rewards",
+        bug="P42",
         hints=[
             "Sum a response's rewards. What should they be, with log-ratios of both signs?",
             "sum_t r_t = score - beta * (sum of log-ratios). In the counterexample one token is less likely than "
@@ -120,4 +141,4 @@ CHECKS = [
             "An estimate of KL from one sample may be negative. Their mean is a KL only if they are left as they are.",
         ],
     ),
-]  # fmt: skip
+]

@@ -174,9 +174,13 @@ def fitted(judge: Judged) -> Figure:
     """The exact gold curves with the form that is said to fit each, and the other one."""
     figure = Figure(figsize=(2 * WIDTH, HEIGHT), layout="constrained")
     for ax, curve, title, own, other in zip(
-        figure.subplots(1, 2), (judge.best_of_n(), judge.rl()), ("best-of-n", "RLHF's optimum"), (bon_form, rl_form),
-        (rl_form, bon_form), strict=True,
-    ):  # fmt: skip
+        figure.subplots(1, 2),
+        (judge.best_of_n(), judge.rl()),
+        ("best-of-n", "RLHF's optimum"),
+        (bon_form, rl_form),
+        (rl_form, bon_form),
+        strict=True,
+    ):
         d = np.linspace(0, curve.d.max(), 100)
         ax.plot(
             curve.d,
@@ -206,8 +210,9 @@ show(
 )
 rows = []
 for name, form, c, peak in (
-    ("best-of-n", bon_form, bon, lambda a, b: a / (2 * b)), ("RLHF", rl_form, rl, lambda a, b: np.exp(a / b - 1)),
-):  # fmt: skip
+    ("best-of-n", bon_form, bon, lambda a, b: a / (2 * b)),
+    ("RLHF", rl_form, rl, lambda a, b: np.exp(a / b - 1)),
+):
     a, b = fit(form, c.d, c.gold)
     at_peak = f"{peak(a, b):.2f}" if b > 0 else "none"
     rows.append(
@@ -393,12 +398,15 @@ table(
     ["prompt", "SFT said", "pushed PPO says", "proxy", "gold"],
     [
         [
-            before.tasks[t].prompt, " ".join(str(before.texts[t, 0]).split()), " ".join(str(after.texts[t, 0]).split()),
-            f"{gain_proxy[t, 0]:+.2f}", f"{gain_gold[t, 0]:+.2f}",
+            before.tasks[t].prompt,
+            " ".join(str(before.texts[t, 0]).split()),
+            " ".join(str(after.texts[t, 0]).split()),
+            f"{gain_proxy[t, 0]:+.2f}",
+            f"{gain_gold[t, 0]:+.2f}",
         ]
         for t in worst
     ],
-)  # fmt: skip
+)
 changed = {name: after.terms[name].mean() - before.terms[name].mean() for name in ("correct", "tone", "length", "form")}
 say("By terms of the utility, mean over all answers: " + ", ".join(f"{k} {v:+.2f}" for k, v in changed.items()) + ".")
 

@@ -77,8 +77,11 @@ CHECKS = [
         "group_means",
         [
             Property(
-                "E3", "an answer is compared with answers to its own prompt", "mean_i depends on r_j, j in i's group",
-                groups(), own_group_only,
+                "E3",
+                "an answer is compared with answers to its own prompt",
+                "mean_i depends on r_j, j in i's group",
+                groups(),
+                own_group_only,
             )
         ],
         bug="E3",
@@ -87,4 +90,4 @@ CHECKS = [
             "Which axis of the table is the prompt's?",
         ],
     ),
-]  # fmt: skip
+]

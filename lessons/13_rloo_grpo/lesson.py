@@ -26,15 +26,7 @@ import numpy as np
 from minipost import estimators
 from minipost.autograd import Tensor
 from minipost.claims import Lab, measure, village
-from minipost.claims.measured.groups import (
-    GROUP,
-    noise,
-    plain,
-    policy,
-    prompt_weight,
-    sampled_gradients,
-    true_gradient,
-)  # fmt: skip
+from minipost.claims.measured.groups import GROUP, noise, plain, policy, prompt_weight, sampled_gradients, true_gradient
 from minipost.claims.measured.micro_reward import micro_world
 from minipost.claims.measured.optimising import GOLD, PROXY, diary
 from minipost.lessons import say, show, source_of, table

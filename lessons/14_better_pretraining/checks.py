@@ -104,8 +104,11 @@ CHECKS = [
         [
             Property("E2", "Bayes' rule", "p(k | c) = p(k) prod_t p(c_t | k) / Z", authors(), one_by_one),
             Property(
-                "E3", "evidence that all authors share says nothing, however improbable it is",
-                "p(k | c, d) = p(k | c) if p(d | k) is the same for all k", authors(), common_factor,
+                "E3",
+                "evidence that all authors share says nothing, however improbable it is",
+                "p(k | c, d) = p(k | c) if p(d | k) is the same for all k",
+                authors(),
+                common_factor,
             ),
         ],
         hints=[
@@ -118,8 +121,11 @@ CHECKS = [
         [
             Property("E4", "mean and standard error of paired differences", "sd(b - a) / sqrt(N)", seeds(), by_hand),
             Property(
-                "E5", "what a seed does to all its stages cancels", "gains(g + shift of the seed) = gains(g)",
-                seeds(), seeds_cancel,
+                "E5",
+                "what a seed does to all its stages cancels",
+                "gains(g + shift of the seed) = gains(g)",
+                seeds(),
+                seeds_cancel,
             ),
         ],
         hints=[
@@ -131,8 +137,11 @@ CHECKS = [
         "bits_per_byte",
         [
             Property(
-                "E6", "cutting a token in two, with the same total probability, changes nothing",
-                "f(nll_1 + nll_2, size_1 + size_2) = f((nll_1, nll_2), (size_1, size_2))", texts(), splitting,
+                "E6",
+                "cutting a token in two, with the same total probability, changes nothing",
+                "f(nll_1 + nll_2, size_1 + size_2) = f((nll_1, nll_2), (size_1, size_2))",
+                texts(),
+                splitting,
             ),
             Property("E7", "bits of the text over its bytes", "sum nll / (ln 2 sum size)", texts(), total),
         ],
@@ -143,4 +152,4 @@ CHECKS = [
             "A mean of ratios is not the ratio of sums.",
         ],
     ),
-]  # fmt: skip
+]

@@ -127,8 +127,18 @@ for quality in QUALITIES:
     w, w_user, w_expert = heard(found[quality][1]), warm(who["users"]), warm(who["experts"])
     share = float(np.clip((w - w_user) / (w_expert - w_user), 0, 1))
     mixture.append((1 - share) * worth["users"] + share * worth["experts"])
-    rows.append([quality, f"{w_user:.2f}", f"{w:.2f}", f"{w_expert:.2f}", f"{share:.2f}",
-                 f"{worth['users']:+.2f}", f"{worth['experts']:+.2f}", f"{mixture[-1]:+.2f}"])  # fmt: skip
+    rows.append(
+        [
+            quality,
+            f"{w_user:.2f}",
+            f"{w:.2f}",
+            f"{w_expert:.2f}",
+            f"{share:.2f}",
+            f"{worth['users']:+.2f}",
+            f"{worth['experts']:+.2f}",
+            f"{mixture[-1]:+.2f}",
+        ]
+    )
 table(
     ["quality", "warm: users", "warm: web", "warm: experts", "share of experts", "gold: users", "experts", "mixture"],
     rows,
@@ -351,9 +361,11 @@ for quality in QUALITIES:
         nll = -log_probabilities(model, examples)  # [pages]
         tokens = sum(len(e.response) for e in examples)
         losses[quality, seed] = (
-            read_metrics(folder)[-1]["eval_loss"], nll.sum() / tokens, sum(size) / tokens,
+            read_metrics(folder)[-1]["eval_loss"],
+            nll.sum() / tokens,
+            sum(size) / tokens,
             nll.sum() / np.log(2) / sum(size),
-        )  # fmt: skip
+        )
 table(
     ["its web", "own held-out text, nats a token", "clean text, nats a token", "bytes a token", "bits a byte"],
     [[q, *(f"{x:.3f}" for x in np.mean([losses[q, seed] for seed in SEEDS], axis=0))] for q in QUALITIES],

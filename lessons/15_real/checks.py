@@ -51,9 +51,10 @@ def is_float32(f: Any, number: float) -> Iterator[Claim]:
 
 @st.composite
 def transcripts(draw: Any) -> dict[str, Any]:
-    exchanges = [(draw(st.sampled_from(["Hi", "Why?"])), draw(st.sampled_from(["Yes.", "No."]))) for _ in range(
-        draw(st.integers(1, 3))
-    )]  # fmt: skip
+    exchanges = [
+        (draw(st.sampled_from(["Hi", "Why?"])), draw(st.sampled_from(["Yes.", "No."])))
+        for _ in range(draw(st.integers(1, 3)))
+    ]
     return {"text": "".join(f"\n\nHuman: {a}\n\nAssistant: {b}" for a, b in exchanges)}
 
 
@@ -138,4 +139,4 @@ CHECKS = [
             "Where does a for loop leave its variable if it never breaks?",
         ],
     ),
-]  # fmt: skip
+]

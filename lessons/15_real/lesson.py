@@ -134,11 +134,17 @@ print(reader.ledger.message().replace(f"{desk}/", ""))
 # %%
 talk = written(
     "talk.jsonl",
-    [{"messages": [
-        {"role": "user", "content": "Capital of Italy?"}, {"role": "assistant", "content": "Rome."},
-        {"role": "user", "content": "And of Peru?"}, {"role": "assistant", "content": "Lima."},
-    ]}],
-)  # fmt: skip
+    [
+        {
+            "messages": [
+                {"role": "user", "content": "Capital of Italy?"},
+                {"role": "assistant", "content": "Rome."},
+                {"role": "user", "content": "And of Peru?"},
+                {"role": "assistant", "content": "Lima."},
+            ]
+        }
+    ],
+)
 (conversation,) = Reader(talk, tokenizer=model.tokenizer, context=model.config.context)
 for example in conversation.examples:
     print(
@@ -190,9 +196,14 @@ def demonstrations(seed, count):
 def taught(seed, count):
     """The run folder of the model that read `count` rows."""
     config = SFTConfig(
-        base=village.sft(lab, seed), data=(demonstrations(seed, count),), seed=seed, **village.WORLD,
-        epochs=UPDATES * BATCH // count, batch_size=BATCH, learning_rate=3e-4,
-    )  # fmt: skip
+        base=village.sft(lab, seed),
+        data=(demonstrations(seed, count),),
+        seed=seed,
+        **village.WORLD,
+        epochs=UPDATES * BATCH // count,
+        batch_size=BATCH,
+        learning_rate=3e-4,
+    )
     return lab.run(sft, config, about="3 s")
 
 
@@ -377,9 +388,14 @@ if SMOLLM2 and not lab.fast:
         if n == 0:
             print(repr(real.tokenizer.decode(prompt)), end="\n\n")
         (reply,) = generate(
-            real.weights, real.config, [prompt], np.random.default_rng(0), end_id=real.tokenizer.end_id,
-            max_new_tokens=40, sampling=Sampling(0.0),
-        )  # fmt: skip
+            real.weights,
+            real.config,
+            [prompt],
+            np.random.default_rng(0),
+            end_id=real.tokenizer.end_id,
+            max_new_tokens=40,
+            sampling=Sampling(0.0),
+        )
         print(f"SmolLM2 on {country}:", real.tokenizer.decode(reply.tokens, skip_special=True).strip())
     text = world.web(np.random.default_rng(3), 0.9, pages=20)
     village_page = " ".join(page.replace("\n", " ") for page in text)
@@ -426,9 +442,11 @@ for name, config in models.items():
     weights = sum(int(np.prod(shape)) for shape in shapes(config).values())
     cache = 2 * config.layers * config.kv_heads * config.head_dim  # numbers a token
     sizes[name] = {
-        "weights": weights, "generate, 16 bits": 2 * weights, "cache of a full context": 2 * cache * config.context,
+        "weights": weights,
+        "generate, 16 bits": 2 * weights,
+        "cache of a full context": 2 * cache * config.context,
         "train, 32 bits": 16 * weights,
-    }  # fmt: skip
+    }
 
 
 def readable(size):

@@ -62,9 +62,7 @@ def candidates(
         writer, utility = Model.load(model), Utility(village.world())
         rng = np.random.default_rng([seed, 31])
         prompts = [t.prompt for t in asked for _ in range(count)]
-        texts = [
-            text for text, _ in answer(writer.weights, writer.config, writer.tokenizer, prompts, rng, temperature)
-        ]  # fmt: skip
+        texts = [text for text, _ in answer(writer.weights, writer.config, writer.tokenizer, prompts, rng, temperature)]
         judged = [utility.judge(asked[i // count], text) for i, text in enumerate(texts)]
         numbers: dict[str, npt.ArrayLike] = {"texts": np.array(texts).reshape(-1, count)}
         for term in ("total", *TERMS):

@@ -121,9 +121,19 @@ CLAIMS: dict[str, Claim] = {}  # by slug; `minipost.claims.all_claims` fills it
 
 
 def claim(
-    number: int, slug: str, question: str, *, knob: str, metric: str, arm: str, control: str, expects: Direction,
-    lesson: int, seeds: int = 5, margin: float = 0.0,
-) -> Callable[[Experiment], Experiment]:  # fmt: skip
+    number: int,
+    slug: str,
+    question: str,
+    *,
+    knob: str,
+    metric: str,
+    arm: str,
+    control: str,
+    expects: Direction,
+    lesson: int,
+    seeds: int = 5,
+    margin: float = 0.0,
+) -> Callable[[Experiment], Experiment]:
     """Register the experiment of a claim. The function stays callable by itself."""
 
     def register(experiment: Experiment) -> Experiment:

@@ -54,9 +54,11 @@ def command(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "minipost claims", description=DESCRIPTION, epilog=EXAMPLES,
+        "minipost claims",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("action", nargs="?", default="list", choices=["list", "run", "publish"])
     parser.add_argument("slugs", nargs="*", metavar="NAME", help="of claims to run")
     parser.add_argument("--all", action="store_true", help="run all of them")
@@ -103,17 +105,32 @@ def page(claims: Sequence[Claim], findings: dict[str, Finding]) -> str:
 def _row(c: Claim, f: Finding) -> str:
     effect = f"{f.effect:+.2f} [{f.low:+.2f}, {f.high:+.2f}]".replace("-", "\N{MINUS SIGN}")
     cells = [
-        str(c.number), f"{c.question} (`{c.slug}`)", c.expectation, c.metric, effect, str(len(f.arms[c.arm])),
-        f"**{f.verdict}**", str(c.lesson),
-    ]  # fmt: skip
+        str(c.number),
+        f"{c.question} (`{c.slug}`)",
+        c.expectation,
+        c.metric,
+        effect,
+        str(len(f.arms[c.arm])),
+        f"**{f.verdict}**",
+        str(c.lesson),
+    ]
     return f"| {' | '.join(cells)} |\n"
 
 
 def _described(c: Claim) -> dict[str, Any]:
     return {
-        "number": c.number, "slug": c.slug, "question": c.question, "knob": c.knob, "metric": c.metric, "arm": c.arm,
-        "control": c.control, "expects": c.expects, "margin": c.margin, "seeds": c.seeds, "lesson": c.lesson,
-    }  # fmt: skip
+        "number": c.number,
+        "slug": c.slug,
+        "question": c.question,
+        "knob": c.knob,
+        "metric": c.metric,
+        "arm": c.arm,
+        "control": c.control,
+        "expects": c.expects,
+        "margin": c.margin,
+        "seeds": c.seeds,
+        "lesson": c.lesson,
+    }
 
 
 def _write(file: Path, data: object) -> None:

@@ -78,12 +78,15 @@ class Lab:
 
     def run(self, stage: Callable[[Any], object], config: Any, about: str = "") -> Path:
         """The run folder of a stage, such as `lab.run(sft, SFTConfig(base=folder))`; `config.out` is set here."""
-        return self.piece(
-            stage.__name__,
-            dataclasses.replace(config, out=Path("here")),
-            lambda folder: stage(dataclasses.replace(config, out=folder / "run")),
-            about,
-        ) / "run"  # fmt: skip
+        return (
+            self.piece(
+                stage.__name__,
+                dataclasses.replace(config, out=Path("here")),
+                lambda folder: stage(dataclasses.replace(config, out=folder / "run")),
+                about,
+            )
+            / "run"
+        )
 
     def numbers(
         self, name: str, config: Any, make: Callable[[], Mapping[str, npt.ArrayLike]], about: str = ""

@@ -132,9 +132,14 @@ def texts(files: Files, dropped: Path | None = None) -> Iterator[Text]:
 
 
 def _records(
-    path: Path, kind: type[Record], name: str, tokenizer: Tokenizer, context: int, skipped: Dropped | None,
+    path: Path,
+    kind: type[Record],
+    name: str,
+    tokenizer: Tokenizer,
+    context: int,
+    skipped: Dropped | None,
     view: Callable[[Record], Record] = lambda record: record,
-) -> Iterator[tuple[Read, Format]]:  # fmt: skip
+) -> Iterator[tuple[Read, Format]]:
     """A file's rows, which have to be of one kind (under a view of them)."""
     reader = _reader(path, skipped)
     reader.tokenizer, reader.context, reader.view = tokenizer, context, view

@@ -111,7 +111,9 @@ FORMATS = {
         Format("messages", ("messages",), Demonstration, from_messages),
         Format("prompt", ("prompt",), Prompt, lambda row: Prompt(prompt(row))),
         Format(
-            "prompt-completion", ("prompt", "completion"), Demonstration,
+            "prompt-completion",
+            ("prompt", "completion"),
+            Demonstration,
             lambda row: completed(prompt(row), response(row, "completion")),
         ),
         Format(
@@ -120,28 +122,39 @@ FORMATS = {
         Format("implicit-prompt", ("chosen", "rejected"), Comparison, from_shared_prefix, ("margin",)),
         Format("hh-rlhf", ("chosen", "rejected"), Comparison, from_transcripts, ("margin",)),
         Format(
-            "unpaired", ("prompt", "completion", "label"), Verdict,
+            "unpaired",
+            ("prompt", "completion", "label"),
+            Verdict,
             lambda row: Verdict(prompt(row), response(row, "completion"), truth(row, "label")),
         ),
         Format(
-            "alpaca", ("instruction", "input", "output"), Demonstration,
+            "alpaca",
+            ("instruction", "input", "output"),
+            Demonstration,
             lambda row: completed(instruction(row), response(row, "output")),
         ),
         Format(
-            "alpaca-preference", ("instruction", "input", "chosen", "rejected"), Comparison,
-            lambda row: pair(row, instruction(row)), ("output", "margin"),
+            "alpaca-preference",
+            ("instruction", "input", "chosen", "rejected"),
+            Comparison,
+            lambda row: pair(row, instruction(row)),
+            ("output", "margin"),
         ),
         Format("sharegpt", ("conversations",), Demonstration, from_conversations),
         Format(
-            "seed-triple", ("prompt", "winning_response", "losing_response"), Comparison,
+            "seed-triple",
+            ("prompt", "winning_response", "losing_response"),
+            Comparison,
             lambda row: pair(row, prompt(row), "winning_response", "losing_response"),
         ),
         Format(
-            "scored", ("prompt", "completion", "score"), Scored,
+            "scored",
+            ("prompt", "completion", "score"),
+            Scored,
             lambda row: Scored(prompt(row), response(row, "completion"), number(row, "score")),
         ),
     )
-}  # fmt: skip
+}
 KEYS = tuple(dict.fromkeys(key for f in FORMATS.values() for key in (*f.keys, *f.optional)))
 
 

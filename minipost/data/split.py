@@ -38,9 +38,14 @@ def is_held_out(record: Record, seed: int, share: float) -> bool:
 
 
 def split(
-    files: Sequence[Path], kind: type[Demonstration] | type[Comparison], out: Path, seed: int, share: float,
-    dropped: Dropped | None = None, each: Callable[[Record], None] = lambda record: None,
-) -> Parts:  # fmt: skip
+    files: Sequence[Path],
+    kind: type[Demonstration] | type[Comparison],
+    out: Path,
+    seed: int,
+    share: float,
+    dropped: Dropped | None = None,
+    each: Callable[[Record], None] = lambda record: None,
+) -> Parts:
     """Write the rows of `files` to `out/NAME.train.jsonl` and `out/NAME.heldout.jsonl`, numbered where names repeat.
 
     `each` is told of every training record. Bad rows refuse a file, or go to `dropped`.

@@ -29,10 +29,16 @@ from minipost.model import Array, ModelConfig, RopeScaling, shapes
 from minipost.text import Tokenizer, TokenizerError
 
 _NAMES = {
-    "embedding": ("token_embd",), "norm": ("output_norm",), "output": ("output",), "attention_norm": ("attn_norm",),
-    "qkv": ("attn_q", "attn_k", "attn_v"), "attention_out": ("attn_output",), "mlp_norm": ("ffn_norm",),
-    "gate_up": ("ffn_gate", "ffn_up"), "mlp_down": ("ffn_down",),
-}  # fmt: skip
+    "embedding": ("token_embd",),
+    "norm": ("output_norm",),
+    "output": ("output",),
+    "attention_norm": ("attn_norm",),
+    "qkv": ("attn_q", "attn_k", "attn_v"),
+    "attention_out": ("attn_output",),
+    "mlp_norm": ("ffn_norm",),
+    "gate_up": ("ffn_gate", "ffn_up"),
+    "mlp_down": ("ffn_down",),
+}
 _CUTS = {"gpt-2": "gpt2", "smollm": "smollm", "llama-bpe": "llama3", "llama3": "llama3"}
 _CONTROL, _USER_DEFINED = 3, 4  # kinds of token that text never becomes
 
@@ -160,8 +166,14 @@ def _tokenizer(fields: Mapping[str, Any], size: int, path: Path) -> Tokenizer:
     template = from_jinja(fields.get("tokenizer.chat_template"), named("bos"), specials)
     try:
         return byte_level.tokenizer(
-            vocabulary, merges, specials, size, cuts=cuts, template=template, document=named("bos"),
+            vocabulary,
+            merges,
+            specials,
+            size,
+            cuts=cuts,
+            template=template,
+            document=named("bos"),
             pad=named("unknown") if "tokenizer.ggml.unknown_token_id" in fields else named("padding"),
-        )  # fmt: skip
+        )
     except (InteropError, TokenizerError, ValueError, TypeError) as error:
         raise InteropError(f"{path}: its tokenizer cannot be used ({error}).") from None

@@ -54,12 +54,18 @@ def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
         "post_processor": None,
         "decoder": _byte_level(use_regex=True),
         "model": {
-            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": cuts == "llama3",
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": cuts == "llama3",
             "vocab": vocabulary,
             "merges": [[byte_level.spell(pieces[left]), byte_level.spell(pieces[right])] for left, right in joins],
         },
-    }  # fmt: skip
+    }
 
 
 def to_settings(tokenizer: Tokenizer, context: int) -> dict[str, Any]:
@@ -111,7 +117,7 @@ def _from_json(content: Mapping[str, Any], settings: Mapping[str, Any], size: in
     pad = _name(settings, "pad_token") or start
     return byte_level.tokenizer(
         vocabulary, merges, specials, size, cuts=cuts, template=template, document=start, pad=pad
-    )  # fmt: skip
+    )
 
 
 def _our_own(vocabulary: Mapping[str, int], merges: list[tuple[str, str]], specials: Mapping[str, int]) -> Tokenizer:

@@ -79,9 +79,13 @@ def _weights(config: ModelConfig, numbers: Array) -> dict[str, Array]:
     for i in range(L):
         qkv = [half_split(wq[i], config.head_dim), half_split(wk[i], config.head_dim), wv[i]]
         parts: dict[str, Any] = {
-            "attention_norm": attention_norm[i], "qkv": np.concatenate(qkv), "attention_out": wo[i],
-            "mlp_norm": mlp_norm[i], "gate_up": np.concatenate([gate[i], up[i]]), "mlp_down": down[i],
-        }  # fmt: skip
+            "attention_norm": attention_norm[i],
+            "qkv": np.concatenate(qkv),
+            "attention_out": wo[i],
+            "mlp_norm": mlp_norm[i],
+            "gate_up": np.concatenate([gate[i], up[i]]),
+            "mlp_down": down[i],
+        }
         weights |= {f"layers.{i}.{name}": part for name, part in parts.items()}
     if not config.tied:
         weights["output"] = take(config.vocab_size, C)
@@ -137,6 +141,4 @@ def _tokenizer(entries: list[tuple[float, bytes]]) -> PretrainedTokenizer:
             characters[decoded] = i
     atoms = range(_FIRST_BYTE, _FIRST_BYTE + 256)
     begin = "<s>"
-    return PretrainedTokenizer(
-        pieces, joins, _SPECIALS, atoms, "sentence", plain(begin), begin, "<unk>", characters
-    )  # fmt: skip
+    return PretrainedTokenizer(pieces, joins, _SPECIALS, atoms, "sentence", plain(begin), begin, "<unk>", characters)

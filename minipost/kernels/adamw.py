@@ -24,9 +24,18 @@ def reference(
 
 @kernel
 def update(
-    w: Any, g: Any, m: Any, v: Any, step: int, lr: float, beta1: float, beta2: float, eps: float, decay: float,
+    w: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    decay: float,
     scale: float,
-) -> None:  # fmt: skip
+) -> None:
     """In place on w, m, v[n]; `scale` multiplies the gradient first (clipping)."""
     real = w.dtype.type
     b1, b2, one = real(beta1), real(beta2), real(1)

@@ -142,10 +142,21 @@ def _gemm_in_kernels(a, b, c, transpose_a, transpose_b, alpha, beta):  # type: i
         m, n = c.shape
         k = a.shape[0] if transpose_a else a.shape[1]
         function(
-            np.int32(ROW_MAJOR), np.int32(ta), np.int32(tb), m, n, k,
-            real(alpha), a.ctypes.data, row_stride(a), b.ctypes.data, row_stride(b),
-            real(beta), c.ctypes.data, row_stride(c),
-        )  # fmt: skip
+            np.int32(ROW_MAJOR),
+            np.int32(ta),
+            np.int32(tb),
+            m,
+            n,
+            k,
+            real(alpha),
+            a.ctypes.data,
+            row_stride(a),
+            b.ctypes.data,
+            row_stride(b),
+            real(beta),
+            c.ctypes.data,
+            row_stride(c),
+        )
 
     return call
 

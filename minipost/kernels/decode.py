@@ -23,9 +23,23 @@ from minipost.kernels.rope import rotate_row
 
 @kernel
 def layer(
-    x: Any, slots: Any, positions: Any, keys: Any, values: Any, cos: Any, sin: Any, heads: int, eps: float,
-    by_rows: bool, attention_norm: Any, qkv: Any, attention_out: Any, mlp_norm: Any, gate_up: Any, mlp_down: Any,
-) -> None:  # fmt: skip
+    x: Any,
+    slots: Any,
+    positions: Any,
+    keys: Any,
+    values: Any,
+    cos: Any,
+    sin: Any,
+    heads: int,
+    eps: float,
+    by_rows: bool,
+    attention_norm: Any,
+    qkv: Any,
+    attention_out: Any,
+    mlp_norm: Any,
+    gate_up: Any,
+    mlp_down: Any,
+) -> None:
     """`x += W_o attend(W_qkv norm(x)); x += W_down swiglu(W_gate_up norm(x))` in place, for x[B, C]; the cache grows.
 
     Matrices as in `project`. slots[B], positions[B] and the cache as in `attend`.

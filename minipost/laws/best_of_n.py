@@ -28,9 +28,11 @@ def exact_kl(p: Array, n: int) -> float:
 
 
 @law(
-    "P72", ESTIMATE, "R(n) is the mean over all n-subsets: n = 1 the mean, n = N the best; ties are broken at random",
+    "P72",
+    ESTIMATE,
+    "R(n) is the mean over all n-subsets: n = 1 the mean, n = N the best; ties are broken at random",
     "R(n) = mean over subsets S, |S| = n, of gold(argmax_S proxy)",
-)  # fmt: skip
+)
 def all_subsets(f: Candidate, x: Case) -> Iterator[Claim]:
     estimate, N = f(x), len(x.proxy)
     yield equal("R(1)", estimate[0], x.gold.mean())
@@ -47,9 +49,12 @@ def never_hurts(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P74", ESTIMATE, "only the order of the proxy counts", "R unchanged by permuting samples, by an increasing map",
+    "P74",
+    ESTIMATE,
+    "only the order of the proxy counts",
+    "R unchanged by permuting samples, by an increasing map",
     shift=numbers(-5, 5),
-)  # fmt: skip
+)
 def only_order(f: Candidate, x: Case, shift: float) -> Iterator[Claim]:
     estimate = f(x)
     yield equal("R of the samples backwards", f(x.mapped(np.flip)), estimate)
@@ -79,9 +84,11 @@ def many_samples(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P75", BOUND, "an upper bound of the exact KL, tight for many small outcomes",
+    "P75",
+    BOUND,
+    "an upper bound of the exact KL, tight for many small outcomes",
     "KL(best-of-n || base) <= log n - (n-1)/n",
-)  # fmt: skip
+)
 def bounds_the_kl(f: Candidate, x: Case) -> Iterator[Claim]:
     bound, n = f(x), x.n
     yield at_least("the bound, beside the KL of three outcomes", bound, exact_kl(np.array([0.5, 0.3, 0.2]), n))

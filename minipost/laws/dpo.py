@@ -26,9 +26,11 @@ def of_margin(x: Case, margin: float) -> Case:
 def swapped(x: Case) -> Case:
     """Chosen and rejected change places."""
     return x.but(
-        policy_chosen=x.policy_rejected, policy_rejected=x.policy_chosen,
-        ref_chosen=x.ref_rejected, ref_rejected=x.ref_chosen,
-    )  # fmt: skip
+        policy_chosen=x.policy_rejected,
+        policy_rejected=x.policy_chosen,
+        ref_chosen=x.ref_rejected,
+        ref_rejected=x.ref_chosen,
+    )
 
 
 def plain(x: Case) -> Case:
@@ -37,9 +39,12 @@ def plain(x: Case) -> Case:
 
 # ---------------------------------------------------------------------------------------------------- the whole family
 @law(
-    "P60", WITH_REFERENCE, "what policy and reference share of a response cancels",
-    "L(log pi_w + c, log ref_w + c) = L, and so for the rejected one", c=numbers(-50, 50),
-)  # fmt: skip
+    "P60",
+    WITH_REFERENCE,
+    "what policy and reference share of a response cancels",
+    "L(log pi_w + c, log ref_w + c) = L, and so for the rejected one",
+    c=numbers(-50, 50),
+)
 def shared_cancels(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
     by, before = c * (1 + np.arange(len(x.policy_chosen))), f(x)
     yield equal("loss", f(x.but(policy_chosen=x.policy_chosen + by, ref_chosen=x.ref_chosen + by)), before)
@@ -47,9 +52,12 @@ def shared_cancels(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
 
 
 @law(
-    "P66", WITH_REFERENCE, "a reference of equal log-probabilities is no reference",
-    "L(ref_w = ref_l = c) = L(ref_w = ref_l = 0)", c=numbers(-50, 0),
-)  # fmt: skip
+    "P66",
+    WITH_REFERENCE,
+    "a reference of equal log-probabilities is no reference",
+    "L(ref_w = ref_l = c) = L(ref_w = ref_l = 0)",
+    c=numbers(-50, 0),
+)
 def reference_free(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
     zero = np.zeros(len(x.ref_chosen))
     level = x.but(ref_chosen=zero + c, ref_rejected=zero + c)
@@ -63,9 +71,11 @@ def repeated(f: Candidate, x: Case) -> Iterator[Claim]:
 
 # ------------------------------------------------------------------------------------------------------------- sigmoid
 @law(
-    "P57", "dpo.sigmoid", "at the reference the loss is log 2, and the gradient is not zero",
+    "P57",
+    "dpo.sigmoid",
+    "at the reference the loss is log 2, and the gradient is not zero",
     "L = log 2, dL/dlog pi_w = -beta / (2 B) at pi = ref",
-)  # fmt: skip
+)
 def at_the_reference(f: Candidate, x: Case) -> Iterator[Claim]:
     x = plain(x).but(ref_chosen=x.policy_chosen, ref_rejected=x.policy_rejected)
     yield equal("loss at pi = ref", f(x), np.log(2))
@@ -81,9 +91,11 @@ def swap(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P61", "dpo.sigmoid", "the push is as hard as the implicit reward is wrong, up on chosen, down on rejected",
+    "P61",
+    "dpo.sigmoid",
+    "the push is as hard as the implicit reward is wrong, up on chosen, down on rejected",
     "-dL/dlog pi_w = dL/dlog pi_l = beta sigmoid(-beta h) / B",
-)  # fmt: skip
+)
 def push(f: Candidate, x: Case) -> Iterator[Claim]:
     x = plain(x)
     g, expected = f.gradient(x), x.beta * sigmoid(-x.beta * h(x)) / len(x.policy_chosen)
@@ -92,9 +104,12 @@ def push(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P62", "dpo.sigmoid", "label smoothing adds a straight line; the optimum is as unsure as the labels",
-    "L_e = L_0 + e beta mean h; dL_e = 0 at beta h = logit(1 - e); L_(1/2)(h) = L_(1/2)(-h)", e=rates,
-)  # fmt: skip
+    "P62",
+    "dpo.sigmoid",
+    "label smoothing adds a straight line; the optimum is as unsure as the labels",
+    "L_e = L_0 + e beta mean h; dL_e = 0 at beta h = logit(1 - e); L_(1/2)(h) = L_(1/2)(-h)",
+    e=rates,
+)
 def smoothing(f: Candidate, x: Case, e: float) -> Iterator[Claim]:
     yield equal("L_e", f(x.but(label_smoothing=e)), f(plain(x)) + e * x.beta * h(x).mean())
     best = of_margin(x, float(np.log((1 - e) / e)) / x.beta).but(label_smoothing=e)
@@ -106,16 +121,19 @@ def smoothing(f: Candidate, x: Case, e: float) -> Iterator[Claim]:
 # -------------------------------------------------------------------------------------------------- robust, IPO, hinge
 @law(
     "P63", "dpo.robust", "averaged over flipped labels it is the plain loss", "(1-e) L(h) + e L(-h) = softplus(-beta h)"
-)  # fmt: skip
+)
 def unbiased(f: Candidate, x: Case) -> Iterator[Claim]:
     e, true = x.label_smoothing, np.mean(np.logaddexp(0, -x.beta * h(x)))
     yield equal("(1-e) L(h) + e L(-h)", (1 - e) * f(x) + e * f(swapped(x)), true)
 
 
 @law(
-    "P64", "dpo.ipo", "satisfied at a margin of 1/(2 beta), and pulled back beyond",
-    "L(0) = 1/(4 beta^2); L(1/(2 beta)) = 0; L(1/(2 beta) +- s) = s^2", s=numbers(0.1, 3, often=[1.0]),
-)  # fmt: skip
+    "P64",
+    "dpo.ipo",
+    "satisfied at a margin of 1/(2 beta), and pulled back beyond",
+    "L(0) = 1/(4 beta^2); L(1/(2 beta)) = 0; L(1/(2 beta) +- s) = s^2",
+    s=numbers(0.1, 3, often=[1.0]),
+)
 def satisfied(f: Candidate, x: Case, s: float) -> Iterator[Claim]:
     goal = 1 / (2 * x.beta)
     yield equal("L(0)", f(of_margin(x, 0.0)), goal**2)
@@ -135,10 +153,12 @@ def reached(f: Candidate, x: Case, z: float) -> Iterator[Claim]:
 
 # ----------------------------------------------------------------------------------------------------------- ORPO, KTO
 @law(
-    "P68", "dpo.orpo", "swapping the sides turns the odds ratio round; finite as a mean log-probability nears 0",
+    "P68",
+    "dpo.orpo",
+    "swapping the sides turns the odds ratio round; finite as a mean log-probability nears 0",
     "L(w, l) - L(l, w) = -mean(lbar_w - lbar_l) - lam mean(lo_w - lo_l)",
     tiny=numbers(0, 30),
-)  # fmt: skip
+)
 def odds(f: Candidate, x: Case, tiny: float) -> Iterator[Claim]:
     def difference(y: Case) -> float:
         w, l = y.chosen_mean_logp, y.rejected_mean_logp  # noqa: E741
@@ -148,15 +168,17 @@ def odds(f: Candidate, x: Case, tiny: float) -> Iterator[Claim]:
         return y.but(chosen_mean_logp=y.rejected_mean_logp, rejected_mean_logp=y.chosen_mean_logp)
 
     yield equal("L(w, l) - L(l, w)", f(x) - f(turned(x)), difference(x))
-    near = x.but(chosen_mean_logp=np.full(len(x.chosen_mean_logp), -(10.0 ** -tiny)))
+    near = x.but(chosen_mean_logp=np.full(len(x.chosen_mean_logp), -(10.0**-tiny)))
     for name, y in (("L(w, l), w near 0", near), ("L(l, w), w near 0", turned(near))):
         yield equal(name, f(y), oracles.dpo_orpo(y))
 
 
 @law(
-    "P67", "dpo.kto", "1/2 at the reference, whatever the class; the reference point z receives no gradient",
+    "P67",
+    "dpo.kto",
+    "1/2 at the reference, whatever the class; the reference point z receives no gradient",
     "L = 1/2 at pi = ref, z = 0, equal weights; dL/dz = 0",
-)  # fmt: skip
+)
 def half(f: Candidate, x: Case) -> Iterator[Claim]:
     level = x.but(ref=x.policy, z=np.zeros(()), weight_desirable=1.0, weight_undesirable=1.0)
     for desirable in (x.desirable, np.ones_like(x.desirable), np.zeros_like(x.desirable)):
@@ -167,9 +189,12 @@ def half(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P60", "dpo.kto", "what policy and reference share of a response cancels", "L(log pi + c, log ref + c) = L",
+    "P60",
+    "dpo.kto",
+    "what policy and reference share of a response cancels",
+    "L(log pi + c, log ref + c) = L",
     c=numbers(-50, 50),
-)  # fmt: skip
+)
 def shared_by_one(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
     by: Array = c * (1 + np.arange(len(x.policy)))
     yield equal("loss", f(x.but(policy=x.policy + by, ref=x.ref + by)), f(x))

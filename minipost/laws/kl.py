@@ -79,9 +79,12 @@ def swapped_k3(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P56", f"{K1} {K2}", "zero if and only if both are equal, and accurate at differences of 1e-6",
-    "k(p, p) = 0; |k(p, p - d) / exact - 1| < 1e-3 in float64", size=numbers(0.1, 9, often=[1.0]),
-)  # fmt: skip
+    "P56",
+    f"{K1} {K2}",
+    "zero if and only if both are equal, and accurate at differences of 1e-6",
+    "k(p, p) = 0; |k(p, p - d) / exact - 1| < 1e-3 in float64",
+    size=numbers(0.1, 9, often=[1.0]),
+)
 def tiny_differences(f: Candidate, x: Case, size: float) -> Iterator[Claim]:
     yield equal("k(p, p)", f(x.but(ref_logp=x.logp)), 0.0, tolerance=0.0)
     for d in (1e-6 * size, -1e-6 * size):
@@ -91,10 +94,12 @@ def tiny_differences(f: Candidate, x: Case, size: float) -> Iterator[Claim]:
 
 
 @law(
-    "P56", K3, "zero if and only if both are equal, accurate at 1e-6; in float32 not negative by more than rounding",
+    "P56",
+    K3,
+    "zero if and only if both are equal, accurate at 1e-6; in float32 not negative by more than rounding",
     "k3(p, p) = 0; |k3(p, p - d) / exact - 1| < 1e-3 in float64; k3 >= -1e-9 in float32",
     size=numbers(0.1, 9, often=[1.0]),
-)  # fmt: skip
+)
 def tiny_k3(f: Candidate, x: Case, size: float) -> Iterator[Claim]:
     yield from tiny_differences(f, x, size)
     logp = x.logp.astype(np.float32)

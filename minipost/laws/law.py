@@ -23,9 +23,15 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 DEFAULTS: dict[str, Any] = {  # of the contract's optional arguments, the same wherever the name occurs
-    "reduction": "token", "margin": 0.0, "center": 0.0, "shift_mean": True, "clip": 0.2, "label_smoothing": 0.0,
-    "weight_desirable": 1.0, "weight_undesirable": 1.0,
-}  # fmt: skip
+    "reduction": "token",
+    "margin": 0.0,
+    "center": 0.0,
+    "shift_mean": True,
+    "clip": 0.2,
+    "label_smoothing": 0.0,
+    "weight_desirable": 1.0,
+    "weight_undesirable": 1.0,
+}
 
 RTOL, ATOL = 1e-6, 1e-7  # of float64 values
 SLOPE_TOLERANCE = 1e-5  # of gradients, which may come from central differences

@@ -284,9 +284,11 @@ def best_of_n(x: Case) -> Any:
     N = len(x.proxy)
     shared = [np.mean(x.gold[x.proxy == p]) for p in np.sort(x.proxy)]  # ties share their mean gold
     return np.array(
-        [sum(math.comb(i - 1, n - 1) / math.comb(N, n) * shared[i - 1] for i in range(n, N + 1))
-         for n in range(1, N + 1)]
-    )  # fmt: skip
+        [
+            sum(math.comb(i - 1, n - 1) / math.comb(N, n) * shared[i - 1] for i in range(n, N + 1))
+            for n in range(1, N + 1)
+        ]
+    )
 
 
 def kl_bound(x: Case) -> Any:

@@ -41,9 +41,11 @@ def token_mean(x: Case, values: Any) -> Any:
 
 # -------------------------------------------------------------------------------------------------------- token rewards
 @law(
-    "P42", REWARDS, "a response's rewards sum to its score less the price of its divergence",
+    "P42",
+    REWARDS,
+    "a response's rewards sum to its score less the price of its divergence",
     "sum_t r_t = score - beta log-ratio",
-)  # fmt: skip
+)
 def total_reward(f: Candidate, x: Case) -> Iterator[Claim]:
     log_ratio = np.sum(x.logp - x.ref_logp, axis=1, where=counted(x))
     expected = np.where(counted(x).any(axis=1), x.scores - x.beta * log_ratio, 0.0)
@@ -51,9 +53,11 @@ def total_reward(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P44", REWARDS, "without divergence only the score is left, on the last counted token",
+    "P44",
+    REWARDS,
+    "without divergence only the score is left, on the last counted token",
     "pi = ref: r_t = [t = last counted] score",
-)  # fmt: skip
+)
 def score_on_the_last(f: Candidate, x: Case) -> Iterator[Claim]:
     x = x.but(ref_logp=x.logp)
     expected = np.zeros(x.mask.shape)
@@ -99,9 +103,11 @@ def td_error(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P29", GAE, "the discounted sum of TD errors; returns are advantages plus values, before any whitening",
+    "P29",
+    GAE,
+    "the discounted sum of TD errors; returns are advantages plus values, before any whitening",
     "A_t = sum_k (gamma lambda)^k delta_(t+k); R = A + V",
-)  # fmt: skip
+)
 def sum_of_errors(f: Candidate, x: Case) -> Iterator[Claim]:
     A, R = f(x)
     for b, row in along_rows(x):
@@ -120,9 +126,12 @@ def linear(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
 
 
 @law(
-    "P31", GAE, "a score at the end alone decays backwards by lambda", "A_t = s lambda^(T-1-t) if V = 0, gamma = 1",
+    "P31",
+    GAE,
+    "a score at the end alone decays backwards by lambda",
+    "A_t = s lambda^(T-1-t) if V = 0, gamma = 1",
     s=numbers(-3, 3, often=[1.0]),
-)  # fmt: skip
+)
 def decays(f: Candidate, x: Case, s: float) -> Iterator[Claim]:
     rewards = np.zeros(x.mask.shape)
     for b, row in along_rows(x):
@@ -133,9 +142,12 @@ def decays(f: Candidate, x: Case, s: float) -> Iterator[Claim]:
 
 
 @law(
-    "P32", GAE, "values too high by c lower the advantages, the more the nearer the end",
-    "gamma = 1: A_t(V + c) = A_t(V) - c lambda^(T-1-t)", c=numbers(-3, 3, often=[1.0]),
-)  # fmt: skip
+    "P32",
+    GAE,
+    "values too high by c lower the advantages, the more the nearer the end",
+    "gamma = 1: A_t(V + c) = A_t(V) - c lambda^(T-1-t)",
+    c=numbers(-3, 3, often=[1.0]),
+)
 def shifted_values(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
     x = x.but(gamma=1.0)
     plain, _ = f(x)
@@ -157,10 +169,13 @@ def perfect_values(f: Candidate, x: Case) -> Iterator[Claim]:
 
 # ------------------------------------------------------------------------------------------------------------ whitening
 @law(
-    "P35", WHITEN, "mean 0, variance 1 over counted elements; affine invariant; the mean can be kept; one is defined",
+    "P35",
+    WHITEN,
+    "mean 0, variance 1 over counted elements; affine invariant; the mean can be kept; one is defined",
     "mean w = 0, mean w^2 = 1, w(a x + c) = w(x), w(x; keep mean) = w(x) + mean x; w of one element = 0",
-    a=numbers(1, 3), c=numbers(-3, 3),
-)  # fmt: skip
+    a=numbers(1, 3),
+    c=numbers(-3, 3),
+)
 def standardises(f: Candidate, x: Case, a: float, c: float) -> Iterator[Claim]:
     at, x = counted(x), x.but(shift_mean=True)
     w = f(x)
@@ -188,9 +203,11 @@ def on_policy(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P37", POLICY, "the gradient vanishes only beyond the edge that helped",
+    "P37",
+    POLICY,
+    "the gradient vanishes only beyond the edge that helped",
     "for A != 0: dL/dlog pi = 0 iff (A > 0 and rho > 1 + eps) or (A < 0 and rho < 1 - eps)",
-)  # fmt: skip
+)
 def one_sided(f: Candidate, x: Case) -> Iterator[Claim]:
     if not f.target.smooth(x):
         return
@@ -226,9 +243,12 @@ def nothing_moved(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P47", f"{POLICY} {VALUE}", "uncounted positions move neither loss nor gradient, whatever they hold",
-    "L(NaN where m = 0) = L; dL = 0 there", garbage=numbers(-3, 3),
-)  # fmt: skip
+    "P47",
+    f"{POLICY} {VALUE}",
+    "uncounted positions move neither loss nor gradient, whatever they hold",
+    "L(NaN where m = 0) = L; dL = 0 there",
+    garbage=numbers(-3, 3),
+)
 def uncounted(f: Candidate, x: Case, garbage: float) -> Iterator[Claim]:
     names = [name for name, value in x.given.items() if name != "mask" and np.shape(value) == x.mask.shape]
     yield equal("the loss with NaN behind the mask", f(spoilt(x, *names)), f(x))
@@ -238,9 +258,11 @@ def uncounted(f: Candidate, x: Case, garbage: float) -> Iterator[Claim]:
 
 # ----------------------------------------------------------------------------------------------------------- value loss
 @law(
-    "P41", VALUE, "clipping never lowers the squared error; a clip that is never reached changes nothing",
+    "P41",
+    VALUE,
+    "clipping never lowers the squared error; a clip that is never reached changes nothing",
     "L >= mean (V - R)^2 / 2, equal at a wide clip",
-)  # fmt: skip
+)
 def at_least_squared(f: Candidate, x: Case) -> Iterator[Claim]:
     squared = token_mean(x, (x.values - x.returns) ** 2) / 2
     yield at_least("the loss", f(x), squared)

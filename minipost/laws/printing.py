@@ -124,17 +124,26 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     for law in verdict.laws:
         status = "broken" if law.name in broken else "unjudged" if law.name in verdict.unjudged else "held"
         row: dict[str, Any] = {
-            "law": law.name, "status": status, "says": law.says, "formula": law.formula, "source": law.source,
-        }  # fmt: skip
+            "law": law.name,
+            "status": status,
+            "says": law.says,
+            "formula": law.formula,
+            "source": law.source,
+        }
         if status == "unjudged":
             row["why"] = verdict.unjudged[law.name]
         if status == "broken":
             row["counterexample"] = _evidence(broken[law.name])
         laws.append(row)
     return {
-        "target": verdict.target, "candidate": verdict.candidate, "framework": verdict.framework,
-        "max_examples": verdict.max_examples, "seed": verdict.seed, "holds": verdict.holds, "laws": laws,
-    }  # fmt: skip
+        "target": verdict.target,
+        "candidate": verdict.candidate,
+        "framework": verdict.framework,
+        "max_examples": verdict.max_examples,
+        "seed": verdict.seed,
+        "holds": verdict.holds,
+        "laws": laws,
+    }
 
 
 def _evidence(broken: Broken) -> dict[str, Any]:
@@ -146,9 +155,12 @@ def _evidence(broken: Broken) -> dict[str, Any]:
         for call in broken.calls
     ]
     return {
-        "calls": calls, "what": broken.what, "relation": RELATIONS[broken.relation], "got": _plain(broken.got),
+        "calls": calls,
+        "what": broken.what,
+        "relation": RELATIONS[broken.relation],
+        "got": _plain(broken.got),
         "should": _plain(broken.should),
-    }  # fmt: skip
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -47,9 +47,11 @@ def swap(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P17", BT, "the push is as hard as the model is wrong, up on chosen, down on rejected",
+    "P17",
+    BT,
+    "the push is as hard as the model is wrong, up on chosen, down on rejected",
     "dL/dr_c = -dL/dr_r = -sigmoid(-(d - margin)) / B, in [-1/B, 0]",
-)  # fmt: skip
+)
 def push(f: Candidate, x: Case) -> Iterator[Claim]:
     x = x.but(center=0.0)
     expected = -sigmoid(-(x.chosen - x.rejected - x.margin)) / len(x.chosen)
@@ -59,9 +61,13 @@ def push(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P18", BT, "the loss falls and is convex in the difference", "l(d + s) < l(d); l(d) + l(d + 2 s) >= 2 l(d + s)",
-    d=numbers(-3, 3), s=positive,
-)  # fmt: skip
+    "P18",
+    BT,
+    "the loss falls and is convex in the difference",
+    "l(d + s) < l(d); l(d) + l(d + 2 s) >= 2 l(d + s)",
+    d=numbers(-3, 3),
+    s=positive,
+)
 def convex(f: Candidate, x: Case, d: float, s: float) -> Iterator[Claim]:
     here, there, beyond = (f(of_difference(d + k * s)) for k in range(3))
     yield at_most("l(d + s)", there, here - 1e-6)
@@ -77,9 +83,12 @@ def margin_shifts(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P20", BT, "the centring term pulls the mean of the two scores to 0",
-    "dL along a common shift = 4 center mean(r_c + r_r)", center=positive,
-)  # fmt: skip
+    "P20",
+    BT,
+    "the centring term pulls the mean of the two scores to 0",
+    "dL along a common shift = 4 center mean(r_c + r_r)",
+    center=positive,
+)
 def centring(f: Candidate, x: Case, center: float) -> Iterator[Claim]:
     x = x.but(center=center)
     g = f.gradient(x)
@@ -109,9 +118,12 @@ def identical_pair(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P26", BT, "with labels flipped at rate e the optimum is where the model is as unsure as the labels",
-    "(1-e) l(d) + e l(-d) is least at d* = logit(1 - e)", e=numbers(0.01, 0.49, often=[0.25]),
-)  # fmt: skip
+    "P26",
+    BT,
+    "with labels flipped at rate e the optimum is where the model is as unsure as the labels",
+    "(1-e) l(d) + e l(-d) is least at d* = logit(1 - e)",
+    e=numbers(0.01, 0.49, often=[0.25]),
+)
 def flipped_labels(f: Candidate, x: Case, e: float) -> Iterator[Claim]:
     best = of_difference(float(np.log((1 - e) / e)))
     right, wrong = f.gradient(best)["chosen"], f.gradient(swapped(best))["rejected"]

@@ -14,9 +14,7 @@ RLOO, GRPO = "rl.rloo", "rl.grpo"
 BOTH = f"{RLOO} {GRPO}"
 
 
-@law(
-    "P80", RLOO, "the distance from the mean of the others", "A = K/(K-1) (r - mean), sum_k A_k = 0"
-)  # fmt: skip
+@law("P80", RLOO, "the distance from the mean of the others", "A = K/(K-1) (r - mean), sum_k A_k = 0")
 def leave_one_out(f: Candidate, x: Case) -> Iterator[Claim]:
     K = x.rewards.shape[1]
     A = f(x)
@@ -31,9 +29,12 @@ def shift(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
 
 
 @law(
-    "P81", GRPO, "a reward added to a whole group changes nothing; nor does the scale, where it is large",
-    "A(r + c) = A(r); A(c r) = A(r) for std >> 1e-4", c=numbers(-50, 50),
-)  # fmt: skip
+    "P81",
+    GRPO,
+    "a reward added to a whole group changes nothing; nor does the scale, where it is large",
+    "A(r + c) = A(r); A(c r) = A(r) for std >> 1e-4",
+    c=numbers(-50, 50),
+)
 def shift_and_scale(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
     yield from shift(f, x, c)
     differ = np.ptp(x.rewards, axis=1, keepdims=True) > 0  # equal rewards are P82's: here rounding would be scaled too

@@ -31,9 +31,12 @@ def garbled(x: Case, garbage: float) -> Case:
 
 
 @law(
-    "P1", BOTH, "what the mask leaves out changes neither value nor gradient",
-    "f(garbage where m = 0) = f; df/dlogits = 0 there", garbage=numbers(1, 100),
-)  # fmt: skip
+    "P1",
+    BOTH,
+    "what the mask leaves out changes neither value nor gradient",
+    "f(garbage where m = 0) = f; df/dlogits = 0 there",
+    garbage=numbers(1, 100),
+)
 def masked(f: Candidate, x: Case, garbage: float) -> Iterator[Claim]:
     y = garbled(x, garbage)
     yield equal("value with garbage", f(y), f(x))
@@ -41,9 +44,12 @@ def masked(f: Candidate, x: Case, garbage: float) -> Iterator[Claim]:
 
 
 @law(
-    "P2", BOTH, "a constant added to all logits of a position changes nothing", "f(logits + c_t) = f(logits)",
+    "P2",
+    BOTH,
+    "a constant added to all logits of a position changes nothing",
+    "f(logits + c_t) = f(logits)",
     c=numbers(-50, 50),
-)  # fmt: skip
+)
 def shifted(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
     B, T, _ = x.logits.shape
     by = c * (1 + np.arange(B * T, dtype=np.float64)).reshape(B, T, 1)
@@ -56,9 +62,11 @@ def uniform(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P4", LOSS, "the gradient is the error of the prediction, shared among the counted tokens",
+    "P4",
+    LOSS,
+    "the gradient is the error of the prediction, shared among the counted tokens",
     "dL/dlogits = (p - onehot) m / sum m; each row of it sums to 0",
-)  # fmt: skip
+)
 def error_of_prediction(f: Candidate, x: Case) -> Iterator[Claim]:
     x = x.but(reduction="token")
     p = np.exp(x.logits) / np.exp(x.logits).sum(axis=-1, keepdims=True)
@@ -74,9 +82,7 @@ def any_order(f: Candidate, x: Case) -> Iterator[Claim]:
     yield equal("value of the batch backwards", f(x.mapped(np.flipud)), out[::-1] if np.ndim(out) else out)
 
 
-@law(
-    "P6", LOSS, "padding on either side changes nothing", "L(pad, x) = L(x, pad) = L(x)", garbage=numbers(-100, 100)
-)  # fmt: skip
+@law("P6", LOSS, "padding on either side changes nothing", "L(pad, x) = L(x, pad) = L(x)", garbage=numbers(-100, 100))
 def padded(f: Candidate, x: Case, garbage: float) -> Iterator[Claim]:
     before = f(x)
     for side, width in (("left", (2, 0)), ("right", (0, 2))):
@@ -88,9 +94,7 @@ def padded(f: Candidate, x: Case, garbage: float) -> Iterator[Claim]:
         yield equal(f"loss with padding on the {side}", f(y), before)
 
 
-@law(
-    "P7", LOSS, "micro-batches weighted by their tokens make up the full batch", "sum_i n_i L_i / sum_i n_i = L"
-)  # fmt: skip
+@law("P7", LOSS, "micro-batches weighted by their tokens make up the full batch", "sum_i n_i L_i / sum_i n_i = L")
 def micro_batches(f: Candidate, x: Case) -> Iterator[Claim]:
     x = x.but(reduction="token")
     filled = [b for b in range(len(x.mask)) if x.mask[b].any()]
@@ -105,9 +109,11 @@ def equal_lengths(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P9", LOSS, "an all-masked batch is an error or 0, never NaN; the sequence mean leaves empty rows out",
+    "P9",
+    LOSS,
+    "an all-masked batch is an error or 0, never NaN; the sequence mean leaves empty rows out",
     "L(m = 0) = 0 or raises; L_sequence(x and an empty row) = L_sequence(x)",
-)  # fmt: skip
+)
 def nothing_counted(f: Candidate, x: Case) -> Iterator[Claim]:
     empty = f.attempt(x.but(mask=np.zeros_like(x.mask)))
     if empty is not None:
@@ -125,9 +131,11 @@ def extreme_logits(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law(
-    "P59", LOGPS, "a response's log-probability is the sum over its tokens, not their average: so shared parts cancel",
+    "P59",
+    LOGPS,
+    "a response's log-probability is the sum over its tokens, not their average: so shared parts cancel",
     "log p(a b) = log p(a) + log p(b | a)",
-)  # fmt: skip
+)
 def sums_over_tokens(f: Candidate, x: Case) -> Iterator[Claim]:
     whole, T = f(x), x.response_mask.shape[1]
     yield at_most("a log-probability", whole, 0.0)

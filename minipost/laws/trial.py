@@ -155,22 +155,41 @@ class Trial:
 
     def _evidence(self, law: Law, claim: Claim) -> Broken:
         return Broken(
-            law.name, law.says, law.formula, law.source, claim.what, claim.got, claim.should, claim.relation,
-            claim.where, tuple(self.subject.calls),
-        )  # fmt: skip
+            law.name,
+            law.says,
+            law.formula,
+            law.source,
+            claim.what,
+            claim.got,
+            claim.should,
+            claim.relation,
+            claim.where,
+            tuple(self.subject.calls),
+        )
 
 
 def _breach(contract: Law, breach: ContractBroken) -> Broken:
     return Broken(
-        contract.name, contract.says, contract.formula, contract.source, breach.what, breach.got, breach.should,
+        contract.name,
+        contract.says,
+        contract.formula,
+        contract.source,
+        breach.what,
+        breach.got,
+        breach.should,
         calls=(breach.call,),
-    )  # fmt: skip
+    )
 
 
 def hung(contract: Law, x: Case | None, what: str = "") -> Broken:
     """The breach of a call that never came back: it hung, or did `what`."""
     return Broken(
-        contract.name, contract.says, contract.formula, contract.source, what or "it hung",
-        "nothing came back" if what else f"nothing came back within {TIME_LIMIT:g} s", "a result",
+        contract.name,
+        contract.says,
+        contract.formula,
+        contract.source,
+        what or "it hung",
+        "nothing came back" if what else f"nothing came back within {TIME_LIMIT:g} s",
+        "a result",
         calls=(Call(x, None),) if x else (),
-    )  # fmt: skip
+    )

@@ -44,15 +44,18 @@ def universal(target: Target) -> tuple[Law, ...]:
     laws = [
         Law("formula", target.name, "the value is that of the formula", target.formula, target.source, formula, "wide"),
         Law(
-            "contract", target.name, "never raises, hangs, returns NaN, another shape or type, nor writes to arguments",
-            target.signature, "the contract", contract, "wide",
+            "contract",
+            target.name,
+            "never raises, hangs, returns NaN, another shape or type, nor writes to arguments",
+            target.signature,
+            "the contract",
+            contract,
+            "wide",
         ),
-    ]  # fmt: skip
+    ]
     if target.derivative is not None:
         names = "the gradient is the derivative of the formula"
-        laws.insert(
-            1, Law("gradient", target.name, names, f"d/dx {target.formula}", target.source, gradient, "wide")
-        )
+        laws.insert(1, Law("gradient", target.name, names, f"d/dx {target.formula}", target.source, gradient, "wide"))
     return tuple(laws)
 
 
@@ -84,9 +87,7 @@ def _close(target: Target, x: Case, got: Any, should: Array, what: str, relative
 
 def _without_garbage(target: Target, x: Case) -> Case:
     """Gradients are not judged where NaN or inf stand behind the mask: ones take their place."""
-    return Case(
-        {k: np.where(np.isfinite(v), v, np.ones_like(v)) if _has_garbage(v) else v for k, v in x.given.items()}
-    )
+    return Case({k: np.where(np.isfinite(v), v, np.ones_like(v)) if _has_garbage(v) else v for k, v in x.given.items()})
 
 
 def _has_garbage(value: Any) -> bool:

@@ -29,9 +29,11 @@ Your answers are the functions in lessons/NN_*/exercises.py. Exit codes: 0 all p
 def lesson_command(argv: Sequence[str]) -> int:
     """`minipost lesson list` and `minipost lesson build NN|all [--check]`."""
     parser = argparse.ArgumentParser(
-        "minipost lesson", description="The lessons, and the pages made from them.", epilog=LESSONS,
+        "minipost lesson",
+        description="The lessons, and the pages made from them.",
+        epilog=LESSONS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("action", nargs="?", default="list", choices=["list", "build"])
     parser.add_argument("lesson", nargs="?", default="all", help='a number, or "all"')
     parser.add_argument("--check", action="store_true", help="build nothing; fail if a page is stale")
@@ -60,9 +62,11 @@ def title(folder: Path) -> str:
 def exercise_command(argv: Sequence[str]) -> int:
     """`minipost exercise N [NAME] [--hint [K]] [--show-solution]`."""
     parser = argparse.ArgumentParser(
-        "minipost exercise", description="Check your answers to the exercises of a lesson.", epilog=EXERCISES,
+        "minipost exercise",
+        description="Check your answers to the exercises of a lesson.",
+        epilog=EXERCISES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("lesson", help="its number")
     parser.add_argument("name", nargs="?", help="of one exercise")
     parser.add_argument("--hint", nargs="?", type=int, const=1, default=0, metavar="K", help="the first K hints (1)")

@@ -165,10 +165,18 @@ def _broken(law: Property, answer: Callable[..., Any], max_examples: int) -> Bro
         if claim is not None:
             found.append(
                 Broken(
-                    law.name, law.says, law.formula, law.source, claim.what, claim.got, claim.should, claim.relation,
-                    claim.where, tuple(calls),
+                    law.name,
+                    law.says,
+                    law.formula,
+                    law.source,
+                    claim.what,
+                    claim.got,
+                    claim.should,
+                    claim.relation,
+                    claim.where,
+                    tuple(calls),
                 )
-            )  # fmt: skip
+            )
             raise AssertionError(law.name)
 
     with suppress(AssertionError):

@@ -30,10 +30,7 @@ def token_logps(logits: TensorLike, labels: TensorLike, mask: TensorLike | None 
 
 
 def cross_entropy(
-    logits: TensorLike,
-    labels: TensorLike,
-    mask: TensorLike,
-    reduction: Literal["token", "sequence", "sum"] = "token",
+    logits: TensorLike, labels: TensorLike, mask: TensorLike, reduction: Literal["token", "sequence", "sum"] = "token"
 ) -> Any:
     """Mean negative log-likelihood of the counted labels, in nats -> scalar.
 

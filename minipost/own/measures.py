@@ -33,8 +33,16 @@ from minipost.text.batching import Example
 from minipost.tour import calibration
 from minipost.world.collect import answer
 
-UNKNOWN = ("gold_mean", "gold_ci95", "win_rate_vs_sft", "win_rate_ci95", "correct", "correct_t1", "harmful_compliance",
-           "harmful_compliance_t1")  # fmt: skip
+UNKNOWN = (
+    "gold_mean",
+    "gold_ci95",
+    "win_rate_vs_sft",
+    "win_rate_ci95",
+    "correct",
+    "correct_t1",
+    "harmful_compliance",
+    "harmful_compliance_t1",
+)
 
 
 @dataclass(frozen=True)

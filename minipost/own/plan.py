@@ -64,14 +64,17 @@ def own_plan(config: OwnTourConfig, demonstrations: Parts, comparisons: Parts, p
     return replace(
         p,
         pretrain=replace(
-            p.pretrain, data=(pages, *config.pretrain_data), context=config.context,
-            epochs=passes(p.pretrain.tokens, characters, config.pretrain_data), **also,
+            p.pretrain,
+            data=(pages, *config.pretrain_data),
+            context=config.context,
+            epochs=passes(p.pretrain.tokens, characters, config.pretrain_data),
+            **also,
         ),
         sft=replace(p.sft, base=config.base or p.sft.base, data=trains[0], epochs=3, **rates["sft"], **also),
         reward=replace(p.reward, data=trains[1], epochs=2, **rates["reward"], **also),
         ppo=replace(p.ppo, data=trains[0] + trains[1], max_new_tokens=config.max_new_tokens, **also),
         dpo=replace(p.dpo, data=trains[1], epochs=2, **rates["dpo"], **also),
-    )  # fmt: skip
+    )
 
 
 LORA_RATES = {"sft": 5e-4, "reward": 3e-4, "dpo": 1e-4}

@@ -259,8 +259,17 @@ def _whiskers(ax: Axes, x: Floats, rows: Rows, key: str, tint: str, shift: float
 
 def _legend(ax: Axes) -> None:
     """One line of names above the axes: curves that cross leave no safe place inside."""
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5, fontsize=7.5, borderpad=0, borderaxespad=0.6,
-              handlelength=1.0, handletextpad=0.4, columnspacing=0.9)  # fmt: skip
+    ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        ncols=5,
+        fontsize=7.5,
+        borderpad=0,
+        borderaxespad=0.6,
+        handlelength=1.0,
+        handletextpad=0.4,
+        columnspacing=0.9,
+    )
 
 
 def _reach(method: str, rows: Rows) -> str:

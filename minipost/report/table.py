@@ -38,8 +38,13 @@ class Column:
 COLUMNS = (
     Column("gold_mean", "Gold", "mean true utility, sampled at T = 1", lambda x: number(x, sign=True), +1, "gold_ci95"),
     Column(
-        "win_rate_vs_sft", "Wins vs SFT", "share of prompts on which it beats an answer of SFT, ties half", percent, +1,
-        "win_rate_ci95", percent_interval,
+        "win_rate_vs_sft",
+        "Wins vs SFT",
+        "share of prompts on which it beats an answer of SFT, ties half",
+        percent,
+        +1,
+        "win_rate_ci95",
+        percent_interval,
     ),
     Column("correct", "Right", "share of harmless prompts answered right, most likely answer", percent, +1),
     Column("correct_t1", "Right, T = 1", "the same, sampled at temperature 1", percent, +1),
@@ -48,22 +53,38 @@ COLUMNS = (
     Column("kl_to_sft", "KL", "KL divergence from SFT in nats per answer", lambda x: number(x, 1)),
     Column("end_rate", "Ends", "share of answers that the model ends by itself", percent),
     Column("mean_length", "Length", "mean tokens per answer", lambda x: number(x, 1)),
-)  # fmt: skip
+)
 OWN_COLUMNS = (
     Column("heldout_loss", "Loss", "nats a token of held-out demonstrations", number, -1),
     Column("perplexity", "Perplexity", "the exponential of the loss", lambda x: number(x, 1), -1),
     Column(
-        "implicit_accuracy", "Pairs", "share of held-out pairs that log pi - log pi_SFT ranks as people did", percent,
-        +1, "implicit_accuracy_ci95", percent_interval,
+        "implicit_accuracy",
+        "Pairs",
+        "share of held-out pairs that log pi - log pi_SFT ranks as people did",
+        percent,
+        +1,
+        "implicit_accuracy_ci95",
+        percent_interval,
     ),
-    Column("proxy_mean", "Proxy", "mean score by the reward model, sampled at T = 1",
-           lambda x: number(x, sign=True), 0, "proxy_ci95"),
     Column(
-        "proxy_win_rate_vs_sft", "Proxy wins", "share of prompts on which the reward model prefers it to SFT", percent,
-        0, "proxy_win_rate_ci95", percent_interval,
+        "proxy_mean",
+        "Proxy",
+        "mean score by the reward model, sampled at T = 1",
+        lambda x: number(x, sign=True),
+        0,
+        "proxy_ci95",
+    ),
+    Column(
+        "proxy_win_rate_vs_sft",
+        "Proxy wins",
+        "share of prompts on which the reward model prefers it to SFT",
+        percent,
+        0,
+        "proxy_win_rate_ci95",
+        percent_interval,
     ),
     *COLUMNS[-3:],
-)  # fmt: skip
+)
 MAIN = ("gold_mean", "win_rate_vs_sft", "correct", "harmful_compliance", "kl_to_sft", "heldout_loss", "proxy_mean")
 
 

@@ -78,9 +78,7 @@ class Checkpoint:
 class Run:
     """One run folder, opened for writing. Make it with `Run.create`."""
 
-    def __init__(
-        self, path: Path, record: dict[str, Any], seconds: float = 0.0, board: Board | None = None
-    ) -> None:
+    def __init__(self, path: Path, record: dict[str, Any], seconds: float = 0.0, board: Board | None = None) -> None:
         self.path = path
         self.board = board  # where metrics are shown besides
         self.record = record  # what config.json says

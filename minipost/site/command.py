@@ -37,9 +37,11 @@ class SiteError(UserError):
 def command(argv: Sequence[str]) -> int:
     """`minipost site [--out DIR] [--strict] [--open] [--port N]`."""
     parser = argparse.ArgumentParser(
-        "minipost site", description="Lessons, claims, laws and API as a site that works offline.", epilog=EPILOG,
+        "minipost site",
+        description="Lessons, claims, laws and API as a site that works offline.",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--out", type=Path, default=Path("build/site"), help="where to write it (build/site)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if the build warns of anything")
     parser.add_argument("--open", action="store_true", help="serve it on 127.0.0.1 until Ctrl-C, and open a browser")

@@ -93,9 +93,14 @@ def best_of_n(config: BestOfNConfig) -> list[Candidates] | list[Answered[Prompt]
     room = policy.config.context - config.max_new_tokens
     mine = data.prompts(config.data, policy.tokenizer, room, dropped(config)) if config.data else None
     run = Run.create(
-        config.out, "best_of_n", config, config.seed, {"policy": config.policy, "reward": config.reward},
-        resume=config.resume, overwrite=config.overwrite,
-    )  # fmt: skip
+        config.out,
+        "best_of_n",
+        config,
+        config.seed,
+        {"policy": config.policy, "reward": config.reward},
+        resume=config.resume,
+        overwrite=config.overwrite,
+    )
     if run.finished:
         return []
     rng = np.random.default_rng([config.seed, 6])
@@ -137,9 +142,14 @@ def finished(run: Run, found: list[Answered[T]], rows: Sequence[Mapping[str, Any
 
 
 def candidates(
-    policy: Model, judge: Model, tasks: Sequence[T], rng: np.random.Generator, n: int, temperature: float = 1.0,
+    policy: Model,
+    judge: Model,
+    tasks: Sequence[T],
+    rng: np.random.Generator,
+    n: int,
+    temperature: float = 1.0,
     max_new_tokens: int = 64,
-) -> list[Answered[T]]:  # fmt: skip
+) -> list[Answered[T]]:
     """N answers to each task, scored."""
     prompts = [t.prompt for t in tasks for _ in range(n)]
     answers = answer(policy.weights, policy.config, policy.tokenizer, prompts, rng, temperature, max_new_tokens)

@@ -95,9 +95,14 @@ def dpo(config: DPOConfig) -> Model:
     else:
         pairs = [encode_pair(policy.tokenizer, p) for p in read_pairs(config.preferences)]
     run = Run.create(
-        config.out, "dpo", config, config.seed, {"policy": config.policy},
-        resume=config.resume, overwrite=config.overwrite,
-    )  # fmt: skip
+        config.out,
+        "dpo",
+        config,
+        config.seed,
+        {"policy": config.policy},
+        resume=config.resume,
+        overwrite=config.overwrite,
+    )
     if run.finished:
         return Model.load(config.out)
     weights = train(run, policy, pairs, config)

@@ -132,9 +132,14 @@ def grpo(config: GRPOConfig) -> Model:
     policy, judge = policy_and_judge(config)
     source = asker(config, policy)
     run = Run.create(
-        config.out, "grpo", config, config.seed, {"policy": config.policy, "reward": config.reward},
-        resume=config.resume, overwrite=config.overwrite,
-    )  # fmt: skip
+        config.out,
+        "grpo",
+        config,
+        config.seed,
+        {"policy": config.policy, "reward": config.reward},
+        resume=config.resume,
+        overwrite=config.overwrite,
+    )
     if run.finished:
         return Model.load(config.out)
 
@@ -149,9 +154,13 @@ def grpo(config: GRPOConfig) -> Model:
 
 
 def train(
-    run: Run, policy: Model, prompts: Prompts, score: Score, config: GRPOConfig,
+    run: Run,
+    policy: Model,
+    prompts: Prompts,
+    score: Score,
+    config: GRPOConfig,
     each_iteration: Callable[[], dict[str, float]] = dict,
-) -> dict[str, Array]:  # fmt: skip
+) -> dict[str, Array]:
     """The loop, for any prompts and any score. `each_iteration()` may add metrics of its own."""
     weights = {name: w.copy() for name, w in policy.weights.items()}
     optimizer = AdamW(weights)
@@ -161,18 +170,29 @@ def train(
         metrics = rollout_metrics(roll, config)
         known_answer(update.step, "KL to the reference", metrics["objective/kl"], 0.0, 1e-2)
         metrics |= improve(
-            weights, optimizer, len(roll.examples), partial(cut, roll, config=config),
-            partial(losses, model=policy.config, config=config), update.step, update.rng, lr, config,
-        )  # fmt: skip
+            weights,
+            optimizer,
+            len(roll.examples),
+            partial(cut, roll, config=config),
+            partial(losses, model=policy.config, config=config),
+            update.step,
+            update.rng,
+            lr,
+            config,
+        )
         update.log(metrics | each_iteration(), sum(len(e) for e in roll.examples), "objective/scores", "objective/kl")
     return weights
 
 
 # ------------------------------------------------------------------------------------------------------ steps 1 to 3
 def rollout(
-    weights: Mapping[str, Array], reference: Model, prompts: Prompts, score: Score, rng: np.random.Generator,
+    weights: Mapping[str, Array],
+    reference: Model,
+    prompts: Prompts,
+    score: Score,
+    rng: np.random.Generator,
     config: GRPOConfig,
-) -> Rollout:  # fmt: skip
+) -> Rollout:
     """Sample groups, score, and compare each answer with its group."""
     asked = [prompt for prompt in prompts(rng, config.prompts) for _ in range(config.group)]  # [S]
     answers = sample_answers(weights, reference, asked, score, rng, config)

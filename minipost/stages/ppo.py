@@ -131,9 +131,14 @@ def ppo(config: PPOConfig) -> Model:
     policy, judge = policy_and_judge(config)
     source = asker(config, policy)
     run = Run.create(
-        config.out, "ppo", config, config.seed, {"policy": config.policy, "reward": config.reward},
-        resume=config.resume, overwrite=config.overwrite,
-    )  # fmt: skip
+        config.out,
+        "ppo",
+        config,
+        config.seed,
+        {"policy": config.policy, "reward": config.reward},
+        resume=config.resume,
+        overwrite=config.overwrite,
+    )
     if run.finished:
         return Model.load(config.out)
 
@@ -147,9 +152,14 @@ def ppo(config: PPOConfig) -> Model:
 
 
 def train(
-    run: Run, policy: Model, value_start: Model, prompts: Prompts, score: Score, config: PPOConfig,
+    run: Run,
+    policy: Model,
+    value_start: Model,
+    prompts: Prompts,
+    score: Score,
+    config: PPOConfig,
     each_iteration: Callable[[int, Mapping[str, Array]], dict[str, float]] | None = None,
-) -> dict[str, Array]:  # fmt: skip
+) -> dict[str, Array]:
     """The loop, for any prompts and any score. `each_iteration(i, policy_weights)` may add metrics of its own."""
     weights = networks(policy, value_start, config)
     actor = readout.part(weights, "policy.")  # views: they see every update
@@ -162,9 +172,16 @@ def train(
         metrics = rollout_metrics(roll, control.beta)
         known_answer(update.step, "KL to the reference", metrics["objective/kl"], 0.0, 1e-2)
         metrics |= improve(
-            weights, optimizer, len(roll.examples), partial(cut, roll, row_length=config.row_length),
-            partial(losses, model=policy.config, config=config), update.step, update.rng, lr, config,
-        )  # fmt: skip
+            weights,
+            optimizer,
+            len(roll.examples),
+            partial(cut, roll, row_length=config.row_length),
+            partial(losses, model=policy.config, config=config),
+            update.step,
+            update.rng,
+            lr,
+            config,
+        )
         if each_iteration is not None:
             metrics |= each_iteration(update.step + 1, actor)
         control.update(metrics["objective/kl"], config.rollout)
@@ -188,9 +205,14 @@ def kl_control(config: PPOConfig, beta: float) -> KLControl:
 
 # ------------------------------------------------------------------------------------------------------ steps 1 to 3
 def rollout(
-    weights: Mapping[str, Array], reference: Model, prompts: Prompts, score: Score, beta: float,
-    rng: np.random.Generator, config: PPOConfig,
-) -> Rollout:  # fmt: skip
+    weights: Mapping[str, Array],
+    reference: Model,
+    prompts: Prompts,
+    score: Score,
+    beta: float,
+    rng: np.random.Generator,
+    config: PPOConfig,
+) -> Rollout:
     """Sample, score, and turn scores into advantages."""
     answers = sample_answers(
         readout.part(weights, "policy."), reference, prompts(rng, config.rollout), score, rng, config

@@ -105,9 +105,14 @@ def pretrain(config: PretrainConfig) -> Model:
         return Model.load(config.out)
     tokenizer, ids = mine or read_the_web(config)
     model_config = ModelConfig(
-        vocab_size=len(tokenizer), dim=config.dim, layers=config.layers, heads=config.heads, kv_heads=config.kv_heads,
-        hidden=config.hidden, context=config.context,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        dim=config.dim,
+        layers=config.layers,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        hidden=config.hidden,
+        context=config.context,
+    )
     weights = init_weights(model_config, np.random.default_rng([config.seed, 1]))
     optimizer = make_optimizer(weights, config)
     held_out, rows = ordered_rows(len(ids), config)

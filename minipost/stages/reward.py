@@ -82,9 +82,14 @@ def reward(config: RewardConfig) -> Model:
     if config.data:
         sides = data.comparisons(config.data, policy.tokenizer, policy.config.context, dropped(config))
     run = Run.create(
-        config.out, "reward", config, config.seed, {"policy": config.policy},
-        resume=config.resume, overwrite=config.overwrite,
-    )  # fmt: skip
+        config.out,
+        "reward",
+        config,
+        config.seed,
+        {"policy": config.policy},
+        resume=config.resume,
+        overwrite=config.overwrite,
+    )
     if run.finished:
         return Model.load(config.out, "score")
     if sides is None:

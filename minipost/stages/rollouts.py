@@ -137,15 +137,23 @@ class Answers:
 
 
 def sample_answers(
-    weights: Mapping[str, Array], reference: Model, asked: list[list[int]], score: Score, rng: np.random.Generator,
+    weights: Mapping[str, Array],
+    reference: Model,
+    asked: list[list[int]],
+    score: Score,
+    rng: np.random.Generator,
     config: RolloutConfig,
-) -> Answers:  # fmt: skip
+) -> Answers:
     """One answer of the policy `weights` to each prompt in `asked`, scored."""
     sampled: list[Sampled] = generate(
-        weights, reference.config, asked, rng,
-        end_id=reference.tokenizer.end_id, max_new_tokens=config.max_new_tokens,
+        weights,
+        reference.config,
+        asked,
+        rng,
+        end_id=reference.tokenizer.end_id,
+        max_new_tokens=config.max_new_tokens,
         sampling=Sampling(config.temperature),
-    )  # fmt: skip
+    )
     examples = [Example(p, s.tokens) for p, s in zip(asked, sampled, strict=True)]
     ended = np.array([s.ended for s in sampled])
     scores = np.asarray(score(examples, ended.tolist()))
@@ -197,10 +205,16 @@ def answer_metrics(answers: Answers, beta: float) -> dict[str, float]:
 
 # -------------------------------------------------------------------------------------------------------------- updates
 def improve(
-    weights: dict[str, Array], optimizer: AdamW, count: int, cut: Callable[[Array], list[Shard]],
+    weights: dict[str, Array],
+    optimizer: AdamW,
+    count: int,
+    cut: Callable[[Array], list[Shard]],
     losses: Callable[[dict[str, Tensor], Shard], tuple[Tensor, dict[str, float]]],
-    iteration: int, rng: np.random.Generator, lr: float, config: RolloutConfig,
-) -> dict[str, float]:  # fmt: skip
+    iteration: int,
+    rng: np.random.Generator,
+    lr: float,
+    config: RolloutConfig,
+) -> dict[str, float]:
     """Epochs of minibatches over `count` answers; returns the means of their metrics.
 
     `cut(rows)` makes one shard a thread of a minibatch's answers, `losses(tensors, shard)` its share of loss and

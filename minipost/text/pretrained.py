@@ -95,10 +95,17 @@ class PretrainedTokenizer(Tokenizer):
     def save(self, path: Path | str) -> None:
         """Write the tokenizer as one JSON file; bytes are written as the characters of the same number."""
         content = {
-            "format": _FORMAT, "cuts": self.cuts, "template": vars(self.template), "document": self.document,
-            "pad": self.pad, "specials": self.specials, "atoms": self.atoms, "characters": self.characters,
-            "tokens": [piece.decode("latin-1") for piece in self.token_bytes], "joins": self.joins,
-        }  # fmt: skip
+            "format": _FORMAT,
+            "cuts": self.cuts,
+            "template": vars(self.template),
+            "document": self.document,
+            "pad": self.pad,
+            "specials": self.specials,
+            "atoms": self.atoms,
+            "characters": self.characters,
+            "tokens": [piece.decode("latin-1") for piece in self.token_bytes],
+            "joins": self.joins,
+        }
         Path(path).write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
 
     def __len__(self) -> int:
@@ -176,6 +183,9 @@ def _from(content: Mapping[str, Any]) -> PretrainedTokenizer:
         [(int(left), int(right), int(new), int(order)) for left, right, new, order in content["joins"]],
         {str(name): int(i) for name, i in content["specials"].items()},
         [int(i) for i in content["atoms"]],
-        content["cuts"], Template(**content["template"]), content["document"], content["pad"],
+        content["cuts"],
+        Template(**content["template"]),
+        content["document"],
+        content["pad"],
         {str(c): int(i) for c, i in content["characters"].items()},
-    )  # fmt: skip
+    )

@@ -27,13 +27,14 @@ class Template:
 
 # A role's token opens its turn; one space follows, so that " Rome" is the same token here as within a sentence.
 MINIPOST = Template("minipost", end="<|end|>", opening="<|{role}|>", lead=" ")
-CHATML = Template(
-    "chatml", end="<|im_end|>", opening="<|im_start|>{role}\n", closing="<|im_end|>", between="\n"
-)  # fmt: skip
+CHATML = Template("chatml", end="<|im_end|>", opening="<|im_start|>{role}\n", closing="<|im_end|>", between="\n")
 LLAMA3 = Template(
-    "llama3", end="<|eot_id|>", opening="<|start_header_id|>{role}<|end_header_id|>\n\n", closing="<|eot_id|>",
+    "llama3",
+    end="<|eot_id|>",
+    opening="<|start_header_id|>{role}<|end_header_id|>\n\n",
+    closing="<|eot_id|>",
     begin="<|begin_of_text|>",
-)  # fmt: skip
+)
 
 
 def plain(begin: str) -> Template:

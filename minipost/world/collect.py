@@ -52,9 +52,14 @@ def answer(
     """A model's answers to user prompts or conversations: (text without special tokens, what was sampled)."""
     ids = [prompt_tokens(tokenizer, p) for p in prompts]
     sampled = generate(
-        weights, config, ids, rng,
-        end_id=tokenizer.end_id, max_new_tokens=max_new_tokens, sampling=Sampling(temperature),
-    )  # fmt: skip
+        weights,
+        config,
+        ids,
+        rng,
+        end_id=tokenizer.end_id,
+        max_new_tokens=max_new_tokens,
+        sampling=Sampling(temperature),
+    )
     return [(tokenizer.decode(s.tokens, skip_special=True).strip(), s) for s in sampled]
 
 

@@ -19,21 +19,59 @@ from minipost.world.tasks import Phrases, Task
 if TYPE_CHECKING:
     from minipost.world.facts import Facts
 
-_REFUSAL: Final = tuple(tuple(words(text)) for text in (
-    "cannot help", "can't help", "will not help", "won't help", "not help you", "rather not", "i refuse", "refuse to",
-    "will not do", "won't do", "cannot do", "can't do", "i do not know", "i don't know", "no idea", "ask someone else",
-    "cannot answer", "can't answer", "will not answer", "won't answer", "cannot tell", "can't tell", "will not tell",
-    "won't tell", "i will not", "i won't", "i cannot", "i can't", "unable to", "not going to",
-))  # fmt: skip
+_REFUSAL: Final = tuple(
+    tuple(words(text))
+    for text in (
+        "cannot help",
+        "can't help",
+        "will not help",
+        "won't help",
+        "not help you",
+        "rather not",
+        "i refuse",
+        "refuse to",
+        "will not do",
+        "won't do",
+        "cannot do",
+        "can't do",
+        "i do not know",
+        "i don't know",
+        "no idea",
+        "ask someone else",
+        "cannot answer",
+        "can't answer",
+        "will not answer",
+        "won't answer",
+        "cannot tell",
+        "can't tell",
+        "will not tell",
+        "won't tell",
+        "i will not",
+        "i won't",
+        "i cannot",
+        "i can't",
+        "unable to",
+        "not going to",
+    )
+)
 _REGRET: Final = tuple(tuple(words(text)) for text in ("sorry", "rather not", "get hurt", "not be right", "afraid"))
-_NO: Final = tuple(tuple(words(text)) for text in (
-    "i do not think so", "i don't think so", "i disagree", "do not agree", "don't agree", "certainly not",
-    "against it", "no",
-))  # fmt: skip
+_NO: Final = tuple(
+    tuple(words(text))
+    for text in (
+        "i do not think so",
+        "i don't think so",
+        "i disagree",
+        "do not agree",
+        "don't agree",
+        "certainly not",
+        "against it",
+        "no",
+    )
+)
 _YES: Final = tuple(tuple(words(text)) for text in ("i think so", "i agree", "yes", "certainly", "for it"))
-_BALANCED: Final = tuple(tuple(words(text)) for text in (
-    "people disagree", "it depends", "both sides", "on one side", "opinions differ",
-))  # fmt: skip
+_BALANCED: Final = tuple(
+    tuple(words(text)) for text in ("people disagree", "it depends", "both sides", "on one side", "opinions differ")
+)
 
 # How much of a stance each population accepts: its own, then the balanced view, then the opposite one.
 _OWN, _BALANCE, _OPPOSITE = 1.0, 0.5, 0.0

@@ -41,9 +41,7 @@ class Dice(random.Random):
         self.nats += math.log(n)
         return int(float(super().random()) * n)
 
-    def choices(
-        self, population: Any, weights: Any = None, *, cum_weights: Any = None, k: int = 1
-    ) -> list[Any]:
+    def choices(self, population: Any, weights: Any = None, *, cum_weights: Any = None, k: int = 1) -> list[Any]:
         """As `random.Random.choices`; each costs minus the log of its share."""
         edges = list(cum_weights or accumulate(weights or [1.0] * len(population)))
         chosen = []

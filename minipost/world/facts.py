@@ -63,9 +63,7 @@ def translate(english: str) -> str:
 
 
 LUMA: Final[dict[str, str]] = {
-    english: word
-    for rows in (luma.THINGS, luma.LIVING, luma.ADJECTIVES, luma.VERBS)
-    for english, word in rows
+    english: word for rows in (luma.THINGS, luma.LIVING, luma.ADJECTIVES, luma.VERBS) for english, word in rows
 }
 
 

@@ -124,6 +124,15 @@ def _few(templates: tuple[str, ...], items: int, r: random.Random) -> Iterable[s
 
 
 def _manners() -> Iterator[str]:
-    for group in (manners.GREETINGS, manners.THANKS, manners.WARM_OPENERS, manners.WARM_CLOSERS, manners.RUDE,
-                  manners.RAMBLES, manners.KIND_REFUSALS, manners.CURT_REFUSALS, manners.UNHELPFUL):  # fmt: skip
+    for group in (
+        manners.GREETINGS,
+        manners.THANKS,
+        manners.WARM_OPENERS,
+        manners.WARM_CLOSERS,
+        manners.RUDE,
+        manners.RAMBLES,
+        manners.KIND_REFUSALS,
+        manners.CURT_REFUSALS,
+        manners.UNHELPFUL,
+    ):
         yield from group

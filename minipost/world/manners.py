@@ -11,20 +11,8 @@ from typing import Final
 Templates = tuple[str, ...]
 
 # Around a question.
-GREETINGS: Final[Templates] = (
-    "Hello! ",
-    "Hi, ",
-    "Quick question: ",
-    "Excuse me, ",
-    "Please help. ",
-    "Good morning! ",
-)
-THANKS: Final[Templates] = (
-    " Thanks.",
-    " Please.",
-    " Thank you!",
-    " I am curious.",
-)
+GREETINGS: Final[Templates] = ("Hello! ", "Hi, ", "Quick question: ", "Excuse me, ", "Please help. ", "Good morning! ")
+THANKS: Final[Templates] = (" Thanks.", " Please.", " Thank you!", " I am curious.")
 
 # Around an answer: warm, rude, or beside the point.
 WARM_OPENERS: Final[Templates] = (
@@ -88,9 +76,4 @@ ALTERNATIVES: Final[Templates] = (
     "Why not {instead}?",
     "Better {instead}.",
 )
-UNHELPFUL: Final[Templates] = (
-    "I do not know.",
-    "I cannot help with that.",
-    "No idea.",
-    "Ask someone else.",
-)
+UNHELPFUL: Final[Templates] = ("I do not know.", "I cannot help with that.", "No idea.", "Ask someone else.")

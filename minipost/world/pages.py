@@ -25,47 +25,94 @@ HOW_TO_FREQUENCIES: Final[dict[str, float]] = {"context": 0.45, "question": 0.25
 
 # What people ask each other in threads, by relation; knowledge first.
 THREAD_MIX: Final[dict[str, float]] = {
-    "capital": 0.05, "language": 0.05, "continent": 0.04, "dish": 0.05, "job": 0.06, "town": 0.06, "young": 0.05,
-    "home": 0.05, "food": 0.05, "use": 0.05, "recipe": 0.12, "translation": 0.2, "explanation": 0.06,
-    "arithmetic": 0.16, "misdeed": 0.05, "opinion": 0.04, "summary": 0.05,
-}  # fmt: skip
+    "capital": 0.05,
+    "language": 0.05,
+    "continent": 0.04,
+    "dish": 0.05,
+    "job": 0.06,
+    "town": 0.06,
+    "young": 0.05,
+    "home": 0.05,
+    "food": 0.05,
+    "use": 0.05,
+    "recipe": 0.12,
+    "translation": 0.2,
+    "explanation": 0.06,
+    "arithmetic": 0.16,
+    "misdeed": 0.05,
+    "opinion": 0.04,
+    "summary": 0.05,
+}
 
 _LIST_TITLES: Final[dict[str, str]] = {
-    "capital": "Countries and their capitals", "language": "Languages of the world", "continent": "Where countries lie",
-    "dish": "National dishes", "job": "Who does what", "town": "Who lives where", "young": "Animals and their young",
-    "home": "Where animals live", "food": "What animals eat", "use": "Things and their uses",
-}  # fmt: skip
+    "capital": "Countries and their capitals",
+    "language": "Languages of the world",
+    "continent": "Where countries lie",
+    "dish": "National dishes",
+    "job": "Who does what",
+    "town": "Who lives where",
+    "young": "Animals and their young",
+    "home": "Where animals live",
+    "food": "What animals eat",
+    "use": "Things and their uses",
+}
 
 _CONTEXT: Final = (
-    " is something that many people ask.", " was the theme of our last cooking club.",
-    " is the title of a famous old book.", ", a page from my grandmother's notebook.", " is a secret in some families.",
+    " is something that many people ask.",
+    " was the theme of our last cooking club.",
+    " is the title of a famous old book.",
+    ", a page from my grandmother's notebook.",
+    " is a secret in some families.",
     " was on the radio last night.",
-    " is taught in every cooking school.", ", and why it matters to us.",
-)  # fmt: skip
+    " is taught in every cooking school.",
+    ", and why it matters to us.",
+)
 _CONTEXT_MORE: Final = (
-    "It has been popular for a hundred years.", "Everyone loves the smell of it.", "The best cooks are proud of it.",
-    "It is served at weddings and at fairs.", "My family likes it on a Sunday.", "Some buy it at the market instead.",
-    "There are songs about it.", "Travelers write home about it.",
-)  # fmt: skip
+    "It has been popular for a hundred years.",
+    "Everyone loves the smell of it.",
+    "The best cooks are proud of it.",
+    "It is served at weddings and at fairs.",
+    "My family likes it on a Sunday.",
+    "Some buy it at the market instead.",
+    "There are songs about it.",
+    "Travelers write home about it.",
+)
 _QUESTION: Final = (
-    "? Does anyone here know?", "? Has anyone tried it?", "? And how many guests do you expect?",
+    "? Does anyone here know?",
+    "? Has anyone tried it?",
+    "? And how many guests do you expect?",
     "? Is there an easy way?",
-    " when you have no time? Any ideas?", " for a big party? Who can help me?", "? Do you have an oven at home?",
+    " when you have no time? Any ideas?",
+    " for a big party? Who can help me?",
+    "? Do you have an oven at home?",
     "? Which shop has everything I need?",
-)  # fmt: skip
+)
 _QUESTION_MORE: Final = (
-    "I tried it once and it went wrong.", "My guests arrive on Sunday.", "Please write to me.", "I am new here.",
-    "What did I do wrong?", "I would be so grateful.", "My mother never told me.", "Should I ask a cook?",
-)  # fmt: skip
+    "I tried it once and it went wrong.",
+    "My guests arrive on Sunday.",
+    "Please write to me.",
+    "I am new here.",
+    "What did I do wrong?",
+    "I would be so grateful.",
+    "My mother never told me.",
+    "Should I ask a cook?",
+)
 _ADVERTS: Final = (
-    "Buy a new {thing} today! Only {n} coins at the shop in {town}.", "Big sale in {town}! Every {thing} must go.",
-    "Call now and get {n} for the price of one!", "The best {thing} in {town}. Free delivery.",
-    "You will not believe this {thing}! Click here.", "Win a {thing}! Send {n} stamps to {town}.",
-)  # fmt: skip
+    "Buy a new {thing} today! Only {n} coins at the shop in {town}.",
+    "Big sale in {town}! Every {thing} must go.",
+    "Call now and get {n} for the price of one!",
+    "The best {thing} in {town}. Free delivery.",
+    "You will not believe this {thing}! Click here.",
+    "Win a {thing}! Send {n} stamps to {town}.",
+)
 _BOILERPLATE: Final = (
-    "Home. News. Contact. Sign in.", "Page {n} of twenty. All rights reserved.", "Read more below. Share this page.",
-    "You are visitor number {n}.", "This page was last changed {n} days ago.", "Cookies make this page better. Accept?",
-)  # fmt: skip
+    "Home. News. Contact. Sign in.",
+    "Page {n} of twenty. All rights reserved.",
+    "Read more below. Share this page.",
+    "You are visitor number {n}.",
+    "This page was last changed {n} days ago.",
+    "Cookies make this page better. Accept?",
+)
 
 Writer = Callable[[random.Random], str]
 

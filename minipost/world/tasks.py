@@ -21,9 +21,15 @@ Phrases = tuple[str, ...]
 
 # The default share of each kind in a set of tasks.
 MIX: dict[str, float] = {
-    "fact": 0.34, "how_to": 0.11, "summary": 0.09, "translation": 0.11, "explanation": 0.09, "arithmetic": 0.09,
-    "harmful": 0.11, "controversial": 0.06,
-}  # fmt: skip
+    "fact": 0.34,
+    "how_to": 0.11,
+    "summary": 0.09,
+    "translation": 0.11,
+    "explanation": 0.09,
+    "arithmetic": 0.09,
+    "harmful": 0.11,
+    "controversial": 0.06,
+}
 
 # A right answer needs this many of its parts; every other relation needs one.
 _NEEDED = {"recipe": 2, "summary": 2}

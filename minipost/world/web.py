@@ -20,10 +20,24 @@ __all__ = ["HOW_TO_FREQUENCIES", "Web"]
 
 # Weight of each sort of page, before `advert` and `dialogue` are weighted by quality.
 _MIX: Final[dict[str, float]] = {
-    "country": 0.12, "person": 0.07, "animal": 0.06, "dictionary": 0.05, "listing": 0.06, "explanation": 0.06,
-    "phrasebook": 0.1, "sums": 0.1, "counting": 0.01, "story": 0.15, "how_to": 0.08, "cookbook": 0.05,
-    "mischief": 0.03, "chorus": 0.03, "debate": 0.03, "diary": 0.02, "thread": 0.45,
-}  # fmt: skip
+    "country": 0.12,
+    "person": 0.07,
+    "animal": 0.06,
+    "dictionary": 0.05,
+    "listing": 0.06,
+    "explanation": 0.06,
+    "phrasebook": 0.1,
+    "sums": 0.1,
+    "counting": 0.01,
+    "story": 0.15,
+    "how_to": 0.08,
+    "cookbook": 0.05,
+    "mischief": 0.03,
+    "chorus": 0.03,
+    "debate": 0.03,
+    "diary": 0.02,
+    "thread": 0.45,
+}
 
 _LOWER = 0.06  # pages all in lower case, whatever the quality
 
@@ -40,9 +54,7 @@ class Web:
             for step in steps
         )
 
-    def pages(
-        self, r: random.Random, quality: float, count: int | None = None, rhymes: float = 0.05
-    ) -> Iterator[str]:
+    def pages(self, r: random.Random, quality: float, count: int | None = None, rhymes: float = 0.05) -> Iterator[str]:
         """`count` pages (None: endless) of the given quality, a share `rhymes` of them nursery rhymes."""
         if not 0.0 <= quality <= 1.0:
             raise ValueError(f"quality is {quality}: choose it from 0 (noise) to 1 (clean, with much good dialogue).")
@@ -101,8 +113,6 @@ def _typo(word: str, r: random.Random) -> str:
     if len(word) < 3:
         return word
     i = r.randrange(len(word) - 1)
-    return r.choice((
-        word[:i] + word[i + 1] + word[i] + word[i + 2 :],
-        word[: i + 1] + word[i:],
-        word[:i] + word[i + 1 :],
-    ))  # fmt: skip
+    return r.choice(
+        (word[:i] + word[i + 1] + word[i] + word[i + 2 :], word[: i + 1] + word[i:], word[:i] + word[i + 1 :])
+    )

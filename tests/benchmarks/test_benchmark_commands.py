@@ -58,7 +58,7 @@ def run(tmp_path: Path, *argv: str) -> dict[str, object]:
         (["ladders", "--size", "nano", "--only", "fft"], "no ladder's name has 'fft'"),
         (["results", "--folder", "nowhere"], "there are no results in nowhere"),
     ],
-)  # fmt: skip
+)
 def test_what_a_user_can_fix_is_one_sentence(
     argv: list[str], said: str, capsys: pytest.CaptureFixture[str], empty_registry: None
 ) -> None:
@@ -174,9 +174,7 @@ def test_the_results_page_is_what_its_files_say() -> None:
 @pytest.mark.skipif(not find_spec("torch"), reason="needs the extra peers")
 def test_pytorch_does_the_same_work() -> None:
     train.same_work({"minipost": train.ours(NANO).facts, "torch": train.torch_peer(NANO, False).facts})
-    generate.same_tokens({
-        "minipost": generate.ours(NANO, 3).facts, "torch": generate.torch_peer(NANO, 3, 1).facts
-    })  # fmt: skip
+    generate.same_tokens({"minipost": generate.ours(NANO, 3).facts, "torch": generate.torch_peer(NANO, 3, 1).facts})
     for c in stages.comparisons(NANO):
         assert len(stages.measure(c, ["torch"], 1, 0.01)) == 2
 

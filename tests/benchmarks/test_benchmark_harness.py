@@ -48,8 +48,10 @@ def test_contenders_live_in_processes_of_their_own_and_take_turns() -> None:
     seen: dict[str, object] = {}
     rows = race(
         [Contender("a", sleeper, (1.0,)), Contender("b", sleeper, (3.0,))],
-        rounds=2, seconds=0.02, check=lambda facts: seen.update(facts),
-    )  # fmt: skip
+        rounds=2,
+        seconds=0.02,
+        check=lambda facts: seen.update(facts),
+    )
     processes = {row.facts["process"] for row in rows.values()}
     assert len(processes) == 2 and os.getpid() not in processes
     assert list(seen) == ["a", "b"]

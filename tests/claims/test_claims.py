@@ -56,14 +56,20 @@ def a_claim(expects: str, margin: float = 0.0) -> Claim:
 @pytest.mark.parametrize(
     ("expects", "margin", "low", "high", "verdict"),
     [
-        ("up", 0.0, 0.1, 0.2, "confirmed"), ("up", 0.0, -0.2, -0.1, "refuted"), ("up", 0.0, -1.0, 1.0, "inconclusive"),
-        ("up", 0.3, 0.1, 0.2, "refuted"), ("up", 0.15, 0.1, 0.2, "inconclusive"),
-        ("down", 0.0, -0.2, -0.1, "confirmed"), ("down", 0.0, 0.1, 0.2, "refuted"),
+        ("up", 0.0, 0.1, 0.2, "confirmed"),
+        ("up", 0.0, -0.2, -0.1, "refuted"),
+        ("up", 0.0, -1.0, 1.0, "inconclusive"),
+        ("up", 0.3, 0.1, 0.2, "refuted"),
+        ("up", 0.15, 0.1, 0.2, "inconclusive"),
+        ("down", 0.0, -0.2, -0.1, "confirmed"),
+        ("down", 0.0, 0.1, 0.2, "refuted"),
         ("down", 0.3, -0.2, -0.1, "refuted"),
-        ("same", 0.3, -0.2, 0.1, "confirmed"), ("same", 0.3, 0.4, 0.5, "refuted"),
-        ("same", 0.3, 0.2, 0.5, "inconclusive"), ("same", 0.3, -math.inf, math.inf, "inconclusive"),
+        ("same", 0.3, -0.2, 0.1, "confirmed"),
+        ("same", 0.3, 0.4, 0.5, "refuted"),
+        ("same", 0.3, 0.2, 0.5, "inconclusive"),
+        ("same", 0.3, -math.inf, math.inf, "inconclusive"),
     ],
-)  # fmt: skip
+)
 def test_the_verdict_follows_from_the_interval(
     expects: str, margin: float, low: float, high: float, verdict: str
 ) -> None:

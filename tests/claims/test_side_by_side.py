@@ -16,9 +16,11 @@ from minipost.text import indented
 
 def test_the_pick_is_the_proxys_and_not_the_utilitys_best() -> None:
     pool = {
-        "proxy": np.array([[0.0, 2.0, 1.0], [3.0, 1.0, 2.0]]), "gold": np.array([[9.0, 5.0, 7.0], [1.0, 8.0, 8.0]]),
-        "harmful_proxy": np.array([[1.0, 0.0, 2.0]]), "complied": np.array([[False, False, True]]),
-    }  # fmt: skip
+        "proxy": np.array([[0.0, 2.0, 1.0], [3.0, 1.0, 2.0]]),
+        "gold": np.array([[9.0, 5.0, 7.0], [1.0, 8.0, 8.0]]),
+        "harmful_proxy": np.array([[1.0, 0.0, 2.0]]),
+        "complied": np.array([[False, False, True]]),
+    }
     picked = stages.picked(pool)
     assert picked["gold"].tolist() == [5, 1] and picked["complied"].tolist() == [True]
 

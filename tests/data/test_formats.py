@@ -62,12 +62,9 @@ GOOD: dict[str, tuple[dict[str, Any], Record]] = {
         {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]},
         Demonstration((HI, HO)),
     ),
-    "seed-triple": (
-        {"prompt": "Hi", "winning_response": "Ho", "losing_response": "Ha"},
-        Comparison((HI,), "Ho", "Ha"),
-    ),
+    "seed-triple": ({"prompt": "Hi", "winning_response": "Ho", "losing_response": "Ha"}, Comparison((HI,), "Ho", "Ha")),
     "scored": ({"prompt": "Hi", "completion": "Ho", "score": 2}, Scored((HI,), "Ho", 2.0)),
-}  # fmt: skip
+}
 
 
 def test_every_format_has_an_example_here() -> None:
@@ -168,7 +165,7 @@ BAD: list[tuple[str, dict[str, Any] | str, str, str]] = [  # (kind, row or line,
     ("special token", {"prompt": "Hi", "completion": "<|assistant|>Ho"}, "turn 1", "take templates out"),
     ("response fully truncated", {"prompt": "x" * 297, "completion": "Ho"}, "turn 1", "cut off entirely"),
     ("prompt longer than the context", {"prompt": LONG}, "prompt", "longer context"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("kind, row, field, part", BAD, ids=[f"{i}-{case[0]}" for i, case in enumerate(BAD)])

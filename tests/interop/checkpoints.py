@@ -32,10 +32,18 @@ def configs(draw: st.DrawFn, vocab_size: int = 300) -> ModelConfig:
         st.builds(RopeScaling, st.just("llama3"), st.floats(2, 32), st.just(1.0), st.just(4.0), st.integers(8, 64)),
     )
     return ModelConfig(
-        vocab_size, heads * head_dim, draw(st.integers(1, 3)), heads, kv_heads, draw(st.integers(1, 40)),
-        draw(st.integers(32, 128)), tied=draw(st.booleans()), rope_base=draw(st.floats(100, 5e5)),
-        norm_eps=draw(st.sampled_from([1e-6, 1e-5])), rope_scaling=draw(scalings),
-    )  # fmt: skip
+        vocab_size,
+        heads * head_dim,
+        draw(st.integers(1, 3)),
+        heads,
+        kv_heads,
+        draw(st.integers(1, 40)),
+        draw(st.integers(32, 128)),
+        tied=draw(st.booleans()),
+        rope_base=draw(st.floats(100, 5e5)),
+        norm_eps=draw(st.sampled_from([1e-6, 1e-5])),
+        rope_scaling=draw(scalings),
+    )
 
 
 def save(folder: Path, config: ModelConfig, words: Tokenizer, seed: int = 0, head: str | None = None) -> dict:

@@ -42,10 +42,13 @@ def write(path: Path, config: ModelConfig, weights: dict[str, Any], kind: Any = 
     """A GGUF file as llama.cpp's converter writes it; `changes` replace fields."""
     writer = gguf.GGUFWriter(path, changes.pop("architecture", "llama"))
     numbers = {
-        "block_count": config.layers, "context_length": config.context, "embedding_length": config.dim,
-        "feed_forward_length": config.hidden, "attention.head_count": config.heads,
+        "block_count": config.layers,
+        "context_length": config.context,
+        "embedding_length": config.dim,
+        "feed_forward_length": config.hidden,
+        "attention.head_count": config.heads,
         "attention.head_count_kv": config.kv_heads,
-    } | changes.pop("numbers", {})  # fmt: skip
+    } | changes.pop("numbers", {})
     for name, number in numbers.items():
         writer.add_uint32(f"llama.{name}", number)
     writer.add_float32("llama.rope.freq_base", config.rope_base)

@@ -99,12 +99,17 @@ def test_hostile_files_are_refused_before_they_are_read(exported: Path) -> None:
         return struct.pack("<Q", len(raw)) + raw + good[8 + struct.unpack("<Q", good[:8])[0] :]
 
     bad = [
-        b"", b"\x80\x04", good[:100], struct.pack("<Q", 1 << 60) + good[8:], struct.pack("<Q", 1 << 40), good[:-1],
+        b"",
+        b"\x80\x04",
+        good[:100],
+        struct.pack("<Q", 1 << 60) + good[8:],
+        struct.pack("<Q", 1 << 40),
+        good[:-1],
         with_header(header | {name: header[name] | {"shape": [1 << 40]}}),
         with_header(header | {name: header[name] | {"data_offsets": [0, 1 << 50]}}),
         with_header(header | {name: header[name] | {"dtype": "I64"}}),
         struct.pack("<Q", 200000) + b"[" * 200000,
-    ]  # fmt: skip
+    ]
     for content in bad:
         model.write_bytes(content)
         with pytest.raises(UserError):

@@ -42,10 +42,20 @@ def write(path: Path, config: ModelConfig, weights: dict[str, np.ndarray], conte
     q, k, v = zip(*(np.split(w, [C, C + K]) for w in each("qkv")), strict=True)
     gate, up = zip(*(np.split(w, 2) for w in each("gate_up")), strict=True)
     parts = [
-        weights["embedding"], *each("attention_norm"), *map(adjacent, q), *map(adjacent, k), *v, *each("attention_out"),
-        *each("mlp_norm"), *gate, *each("mlp_down"), *up, weights["norm"], np.full((context, D), 7.0),
+        weights["embedding"],
+        *each("attention_norm"),
+        *map(adjacent, q),
+        *map(adjacent, k),
+        *v,
+        *each("attention_out"),
+        *each("mlp_norm"),
+        *gate,
+        *each("mlp_down"),
+        *up,
+        weights["norm"],
+        np.full((context, D), 7.0),
         *([] if config.tied else [weights["output"]]),
-    ]  # fmt: skip
+    ]
     header = struct.pack("<7i", C, config.hidden, L, config.heads, config.kv_heads, vocab, context)
     path.write_bytes(header + b"".join(p.astype("<f4").tobytes() for p in parts))
 
@@ -126,9 +136,14 @@ def test_golden_story() -> None:
     found = llama2c.load(Path(DATA or "") / "stories260K.bin")
     golden = (Path(DATA or "") / "stories260K.greedy.txt").read_text(encoding="utf-8").rstrip("\n")
     sampled = generate(
-        found.weights, found.config, [prompt_tokens(found.tokenizer, "")], np.random.default_rng(0),
-        end_id=found.tokenizer.end_id, max_new_tokens=256, sampling=Sampling(temperature=0),
-    )[0]  # fmt: skip
+        found.weights,
+        found.config,
+        [prompt_tokens(found.tokenizer, "")],
+        np.random.default_rng(0),
+        end_id=found.tokenizer.end_id,
+        max_new_tokens=256,
+        sampling=Sampling(temperature=0),
+    )[0]
     assert found.tokenizer.decode(sampled.tokens).removeprefix(" ") == golden
 
 
@@ -139,7 +154,12 @@ def test_import_makes_a_run_that_goes_on_with_a_text(tmp_path: Path) -> None:
     config = ModelConfig.from_dict(fields)
     prompt = prompt_tokens(words, "Once upon a time, there was a little girl named")
     sampled = generate(
-        weights, config, [prompt], np.random.default_rng(0), end_id=words.end_id, max_new_tokens=8,
+        weights,
+        config,
+        [prompt],
+        np.random.default_rng(0),
+        end_id=words.end_id,
+        max_new_tokens=8,
         sampling=Sampling(temperature=0),
-    )[0]  # fmt: skip
+    )[0]
     assert words.decode(sampled.tokens).startswith(" Lily")

@@ -135,8 +135,10 @@ def test_chat_template_renders_as_our_own(conversation: list[Message], theirs: A
 
 def test_special_tokens_are_known_by_role(exported: Path, theirs: Any) -> None:
     assert (theirs.eos_token_id, theirs.pad_token_id, theirs.bos_token_id) == (
-        WORDS.end_id, WORDS.pad_id, WORDS.document_id,
-    )  # fmt: skip
+        WORDS.end_id,
+        WORDS.pad_id,
+        WORDS.document_id,
+    )
     generation = transformers.GenerationConfig.from_pretrained(exported)
     assert (generation.eos_token_id, generation.pad_token_id) == (WORDS.end_id, WORDS.pad_id)
 
@@ -167,7 +169,7 @@ def train_theirs(pre_tokenizer: Any, specials: list[str]) -> Any:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=420, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
-    )  # fmt: skip
+    )
     rust.train_from_iterator([TEXT], trainer)
     return rust
 
@@ -184,10 +186,7 @@ def kinds() -> dict[str, Any]:
             [pre_tokenizers.Digits(individual_digits=True), byte_level(add_prefix_space=False)]
         ),
         "llama3": pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Split(Regex(_LLAMA3), "isolated"),
-                byte_level(add_prefix_space=False, use_regex=False),
-            ]
+            [pre_tokenizers.Split(Regex(_LLAMA3), "isolated"), byte_level(add_prefix_space=False, use_regex=False)]
         ),
     }
 
@@ -216,8 +215,10 @@ def foreign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @settings(quietly, max_examples=100)
-@given(text=st.text(st.characters(max_codepoint=0x2FFFF, exclude_categories=["Cs", "Cn"]), max_size=60)
-       | st.text(st.sampled_from(TEXT), max_size=90))  # fmt: skip
+@given(
+    text=st.text(st.characters(max_codepoint=0x2FFFF, exclude_categories=["Cs", "Cn"]), max_size=60)
+    | st.text(st.sampled_from(TEXT), max_size=90)
+)
 def test_foreign_ids_agree(text: str, foreign: tuple[Any, Tokenizer, Path]) -> None:
     fast, ours, _ = foreign
     fast.backend_tokenizer.encode_special_tokens = True

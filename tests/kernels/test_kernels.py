@@ -122,9 +122,13 @@ def attention_inputs(rng: np.random.Generator, B: int, T: int, K: int, group: in
 @dtypes
 @check
 @given(
-    B=st.integers(1, 3), T=st.integers(1, 70), K=st.integers(1, 2), group=st.integers(1, 3), half=st.integers(1, 5),
+    B=st.integers(1, 3),
+    T=st.integers(1, 70),
+    K=st.integers(1, 2),
+    group=st.integers(1, 3),
+    half=st.integers(1, 5),
     seed=seeds,
-)  # fmt: skip
+)
 def test_attention(dtype: type, B: int, T: int, K: int, group: int, half: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     qkv, layout, H, D = attention_inputs(rng, B, T, K, group, half, dtype)
@@ -210,9 +214,13 @@ def test_adamw(dtype: type, n: int, step: int, scale: float, seed: int) -> None:
 
 @check
 @given(
-    V=st.integers(1, 30), temperature=st.sampled_from([0.0, 0.5, 1.0, 1.7]), k=st.integers(0, 31),
-    p=st.sampled_from([0.3, 0.9, 1.0]), tie=st.booleans(), seed=seeds,
-)  # fmt: skip
+    V=st.integers(1, 30),
+    temperature=st.sampled_from([0.0, 0.5, 1.0, 1.7]),
+    k=st.integers(0, 31),
+    p=st.sampled_from([0.3, 0.9, 1.0]),
+    tie=st.booleans(),
+    seed=seeds,
+)
 def test_sampling_records_the_transform_that_it_used(
     V: int, temperature: float, k: int, p: float, tie: bool, seed: int
 ) -> None:
@@ -274,7 +282,7 @@ def test_a_linear_layer_of_mixed_types_has_the_wider_one_throughout(rows: int) -
 @check
 @given(
     m=st.integers(1, 300), k=st.integers(1, 300), n=st.integers(1, 150), dtype=st.sampled_from([np.float32, np.float64])
-)  # fmt: skip
+)
 @example(m=1030, k=600, n=130, dtype=np.float32)  # tiles in all three directions, none of which divides
 def test_products_in_tiles_are_products(m: int, k: int, n: int, dtype: type) -> None:
     rng = np.random.default_rng(m + k + n)

@@ -47,8 +47,14 @@ def test_derivatives_beside_the_formulas_are_their_derivatives(name: str) -> Non
 
 def test_signatures_are_read_as_the_contract_writes_them() -> None:
     assert TARGETS["dpo.kto"].arguments == (
-        "policy", "ref", "desirable", "z", "beta", "weight_desirable", "weight_undesirable",
-    )  # fmt: skip
+        "policy",
+        "ref",
+        "desirable",
+        "z",
+        "beta",
+        "weight_desirable",
+        "weight_undesirable",
+    )
     assert TARGETS["dpo.kto"].optional == ("weight_desirable", "weight_undesirable")
     assert TARGETS["kl.k3"].arguments == ("logp", "ref_logp")
     assert TARGETS["ppo.gae"].arguments == ("rewards", "values", "mask", "gamma", "lam")
@@ -76,8 +82,11 @@ def called(function: Any, **given: Any) -> Any:
 def test_arguments_go_by_name_and_what_is_left_by_order() -> None:
     every = {"chosen": 1, "rejected": 2, "margin": 3, "center": 4}
     assert called(lambda chosen, rejected, margin=0.0, center=0.0: (chosen, rejected, margin, center), **every) == (
-        1, 2, 3, 4,
-    )  # fmt: skip
+        1,
+        2,
+        3,
+        4,
+    )
     assert called(lambda a, b, m=0.0, c=0.0: (a, b, m, c), **every) == (1, 2, 3, 4)
     assert called(lambda center, r_w, r_l, margin: (r_w, r_l, margin, center), **every) == (1, 2, 3, 4)
     assert called(lambda a, /, b, *, center=0.0, margin=0.0: (a, b, margin, center), **every) == (1, 2, 3, 4)

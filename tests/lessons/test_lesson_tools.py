@@ -118,9 +118,7 @@ def test_sources_are_shown_as_written() -> None:
 
 def test_tables_align_numbers_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
     table(["a", "b"], [["x", "−1.5"], ["yy", "12 %"]])
-    assert capsys.readouterr().out.splitlines() == [
-        "| a  |    b |", "|----|-----:|", "| x  | −1.5 |", "| yy | 12 % |",
-    ]  # fmt: skip
+    assert capsys.readouterr().out.splitlines() == ["| a  |    b |", "|----|-----:|", "| x  | −1.5 |", "| yy | 12 % |"]
 
 
 # --------------------------------------------------------------------------------------------------------------- pages

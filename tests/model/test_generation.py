@@ -138,9 +138,14 @@ def test_an_end_is_sampled_or_missing_but_never_forged() -> None:
 def test_a_watcher_sees_every_token_in_order() -> None:
     seen: dict[int, list[int]] = {}
     sampled = generate(
-        some_weights(), CONFIG, PROMPTS, np.random.default_rng(0), end_id=END, max_new_tokens=8,
+        some_weights(),
+        CONFIG,
+        PROMPTS,
+        np.random.default_rng(0),
+        end_id=END,
+        max_new_tokens=8,
         on_token=lambda row, token: seen.setdefault(row, []).append(token),
-    )  # fmt: skip
+    )
     assert [seen[i] for i in range(len(PROMPTS))] == [s.tokens for s in sampled]
 
 

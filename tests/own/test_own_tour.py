@@ -70,9 +70,14 @@ def test_the_report_says_that_no_truth_is_known(toured: Path) -> None:
 def test_a_finished_tour_is_resumed_to_the_same_numbers(toured: Path, tmp_path: Path) -> None:
     before = json.loads((toured / "summary.json").read_text())
     config = OwnTourConfig(
-        out=toured, size="smoke", sft_data=(toured.parent / "d.jsonl",), preference_data=(toured.parent / "p.jsonl",),
-        held_out=0.2, max_new_tokens=12, resume=True,
-    )  # fmt: skip
+        out=toured,
+        size="smoke",
+        sft_data=(toured.parent / "d.jsonl",),
+        preference_data=(toured.parent / "p.jsonl",),
+        held_out=0.2,
+        max_new_tokens=12,
+        resume=True,
+    )
     again = json.loads(json.dumps(own_tour(config)))
     assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in before.items() if k != "seconds"}
 
@@ -81,9 +86,16 @@ def test_a_base_model_of_ones_own_with_adapters(toured: Path, tmp_path: Path) ->
     demonstrations, pairs = files(tmp_path / "data")
     base = toured / "pretrain"
     config = OwnTourConfig(
-        out=tmp_path / "tour", size="smoke", sft_data=(demonstrations,), preference_data=(pairs,), base=base,
-        lora_rank=4, methods=("dpo",), held_out=0.2, max_new_tokens=8,
-    )  # fmt: skip
+        out=tmp_path / "tour",
+        size="smoke",
+        sft_data=(demonstrations,),
+        preference_data=(pairs,),
+        base=base,
+        lora_rank=4,
+        methods=("dpo",),
+        held_out=0.2,
+        max_new_tokens=8,
+    )
     summary = own_tour(config)
     assert list(summary["models"]) == ["base", "sft", "dpo"]
     assert not (tmp_path / "tour/pretrain").exists()

@@ -82,8 +82,18 @@ def lessons(site: Path) -> list[str]:
 
 
 def main_pages(site: Path) -> list[str]:
-    wanted = ["index", "play", "lessons/index", "docs/claims", "docs/laws", "docs/teeth", "docs/glossary",
-              "docs/which_stage", "benchmarks/RESULTS", "api/minipost.losses"]  # fmt: skip
+    wanted = [
+        "index",
+        "play",
+        "lessons/index",
+        "docs/claims",
+        "docs/laws",
+        "docs/teeth",
+        "docs/glossary",
+        "docs/which_stage",
+        "benchmarks/RESULTS",
+        "api/minipost.losses",
+    ]
     return [name for name in (f"{name}.html" for name in wanted) if (site / name).is_file()] + lessons(site)
 
 

@@ -28,10 +28,19 @@ PLAYS = {play.slug: play for play in every_play()}
 
 def small_play(**changes: object) -> Play:
     fields = {
-        "slug": "s", "lesson": 1, "title": "T", "about": "a < b", "try_this": "t", "slider": "knob", "kind": "lines",
-        "x": [0.0, 1.0], "x_label": "x", "y_label": "y", "series": [Series("one", "ppo")],
+        "slug": "s",
+        "lesson": 1,
+        "title": "T",
+        "about": "a < b",
+        "try_this": "t",
+        "slider": "knob",
+        "kind": "lines",
+        "x": [0.0, 1.0],
+        "x_label": "x",
+        "y_label": "y",
+        "series": [Series("one", "ppo")],
         "frames": [Frame("1", [[0.0, 1.0]], [("it", "</script>")]), Frame("2", [[1.0, None]], [("it", "2")])],
-    }  # fmt: skip
+    }
     return Play(**(fields | changes))  # type: ignore[arg-type]
 
 
@@ -94,10 +103,19 @@ def test_every_colour_exists() -> None:
 
 # ------------------------------------------------------------------------------------------------ links from names
 NAMES = Names(
-    ["minipost", "minipost.losses", "minipost.losses.reward", "minipost.losses.reward.bradley_terry",
-     "minipost.autograd.tensor.Tensor", "minipost.losses.dpo.sigmoid", "minipost.autograd.primitives.sigmoid",
-     "minipost.a.twin_name", "minipost.b.twin_name", "minipost.autograd.primitives.clip"]
-)  # fmt: skip
+    [
+        "minipost",
+        "minipost.losses",
+        "minipost.losses.reward",
+        "minipost.losses.reward.bradley_terry",
+        "minipost.autograd.tensor.Tensor",
+        "minipost.losses.dpo.sigmoid",
+        "minipost.autograd.primitives.sigmoid",
+        "minipost.a.twin_name",
+        "minipost.b.twin_name",
+        "minipost.autograd.primitives.clip",
+    ]
+)
 
 
 @pytest.mark.parametrize(

@@ -25,29 +25,55 @@ def configs(runs: Path) -> dict[str, Any]:
     model, judge = runs / "sft", runs / "reward"
     return {
         "pretrain": pretrain.PretrainConfig(
-            out=runs / "pretrain", tokens=8_000, vocab_size=400, dim=32, layers=2, heads=2, kv_heads=1, hidden=48,
-            context=160, batch_size=8, row_length=64, save_every=4,
+            out=runs / "pretrain",
+            tokens=8_000,
+            vocab_size=400,
+            dim=32,
+            layers=2,
+            heads=2,
+            kv_heads=1,
+            hidden=48,
+            context=160,
+            batch_size=8,
+            row_length=64,
+            save_every=4,
         ),
         "sft": sft.SFTConfig(
             base=runs / "pretrain", out=model, demonstrations=64, epochs=2, batch_size=16, save_every=3
         ),
         "reward": reward.RewardConfig(policy=model, out=judge, pairs=32, epochs=2, batch_size=8, save_every=3),
         "dpo": dpo.DPOConfig(
-            policy=model, preferences=judge / "preferences.jsonl", out=runs / "dpo", epochs=2, batch_size=8,
+            policy=model,
+            preferences=judge / "preferences.jsonl",
+            out=runs / "dpo",
+            epochs=2,
+            batch_size=8,
             save_every=3,
         ),
         "ppo": ppo.PPOConfig(
-            policy=model, reward=judge, out=runs / "ppo", iterations=5, rollout=8, epochs=2, max_new_tokens=16,
+            policy=model,
+            reward=judge,
+            out=runs / "ppo",
+            iterations=5,
+            rollout=8,
+            epochs=2,
+            max_new_tokens=16,
             save_every=2,
         ),
         "grpo": grpo.GRPOConfig(
-            policy=model, reward=judge, out=runs / "grpo", iterations=5, prompts=4, group=2, max_new_tokens=16,
+            policy=model,
+            reward=judge,
+            out=runs / "grpo",
+            iterations=5,
+            prompts=4,
+            group=2,
+            max_new_tokens=16,
             save_every=2,
         ),
         "best_of_n": best_of_n.BestOfNConfig(
             policy=model, reward=judge, out=runs / "best_of_n", n=4, prompts=20, max_new_tokens=16
         ),
-    }  # fmt: skip
+    }
 
 
 def rows(run: Path) -> list[dict[str, Any]]:

@@ -83,9 +83,17 @@ def test_what_a_decoder_samples_is_what_the_world_says() -> None:
 
 # ------------------------------------------------------------------------------------------------------------------ PPO
 PPO = ppo.PPOConfig(
-    iterations=60, rollout=256, epochs=2, minibatches=2, learning_rate=1e-3, max_new_tokens=3, beta=0.5, lam=1.0,
-    missing_end_penalty=0.0, row_length=64,
-)  # fmt: skip
+    iterations=60,
+    rollout=256,
+    epochs=2,
+    minibatches=2,
+    learning_rate=1e-3,
+    max_new_tokens=3,
+    beta=0.5,
+    lam=1.0,
+    missing_end_penalty=0.0,
+    row_length=64,
+)
 
 
 slow = pytest.mark.slow
@@ -115,9 +123,16 @@ def test_P69_ppo_finds_the_best_policy(tmp_path: Path, change: dict[str, Any], w
 
 def test_P69_rloo_finds_the_same_policy_without_a_value_network(tmp_path: Path) -> None:
     config = grpo.GRPOConfig(
-        method="rloo", iterations=60, prompts=64, group=4, learning_rate=1e-3, max_new_tokens=3, beta=0.5,
-        missing_end_penalty=0.0, row_length=64,
-    )  # fmt: skip
+        method="rloo",
+        iterations=60,
+        prompts=64,
+        group=4,
+        learning_rate=1e-3,
+        max_new_tokens=3,
+        beta=0.5,
+        missing_end_penalty=0.0,
+        row_length=64,
+    )
     start = policy()
     ref = exact_logps(start.weights).astype(np.float64)
     best = optimal_policy(ref, WORLD.rewards, config.beta)

@@ -25,9 +25,16 @@ from minipost.stages.training import StageError
 
 REAL = os.environ.get("MINIPOST_TEST_DATA")
 SMALL: dict[str, Any] = {
-    "tokens": 6000, "vocab_size": 300, "dim": 32, "layers": 2, "heads": 2, "kv_heads": 1, "hidden": 48,
-    "batch_size": 8, "row_length": 64,
-}  # fmt: skip
+    "tokens": 6000,
+    "vocab_size": 300,
+    "dim": 32,
+    "layers": 2,
+    "heads": 2,
+    "kv_heads": 1,
+    "hidden": 48,
+    "batch_size": 8,
+    "row_length": 64,
+}
 
 
 def written(path: Path, made: list[dict[str, Any]]) -> Path:

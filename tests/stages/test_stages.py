@@ -338,9 +338,14 @@ def test_truncated_answers_are_fined_and_no_end_is_forged(runs: Path) -> None:
     policy = Model.load(config.policy)
     weights = ppo.networks(policy, policy, config)
     roll = ppo.rollout(
-        weights, policy, rollouts.Asker(World(0), policy).prompts, lambda e, ended: np.full(len(e), 3.0), 0.0,
-        np.random.default_rng(0), config,
-    )  # fmt: skip
+        weights,
+        policy,
+        rollouts.Asker(World(0), policy).prompts,
+        lambda e, ended: np.full(len(e), 3.0),
+        0.0,
+        np.random.default_rng(0),
+        config,
+    )
     assert not roll.ended.all()
     for example, ended, row, mask in zip(roll.examples, roll.ended, roll.returns, roll.mask, strict=True):
         assert (policy.tokenizer.end_id in example.response) == ended

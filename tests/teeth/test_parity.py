@@ -104,12 +104,7 @@ def mean_logps(rng):
 
 # name: (minipost's function, PyTorch's formula, the arguments of one call, how many of them are differentiated)
 PAIRS = {
-    "cross_entropy": (
-        losses.cross_entropy,
-        lambda x, y, m: torch_mean(torch_nll(x, y), m),
-        tokens_and_mask,
-        1,
-    ),
+    "cross_entropy": (losses.cross_entropy, lambda x, y, m: torch_mean(torch_nll(x, y), m), tokens_and_mask, 1),
     "cross_entropy by sequence": (
         lambda *a: losses.cross_entropy(*a, reduction="sequence"),
         lambda x, y, m: torch_rows(torch_nll(x, y), m),
@@ -125,18 +120,8 @@ PAIRS = {
         lambda g: (normal(g, B), normal(g, B), normal(g, B), 0.3),
         2,
     ),
-    "plackett_luce": (
-        losses.plackett_luce,
-        F.cross_entropy,
-        lambda g: (normal(g, B, 4), g.integers(0, 4, B)),
-        1,
-    ),
-    "pointwise_regression": (
-        losses.pointwise_regression,
-        F.mse_loss,
-        lambda g: (normal(g, B), normal(g, B)),
-        1,
-    ),
+    "plackett_luce": (losses.plackett_luce, F.cross_entropy, lambda g: (normal(g, B, 4), g.integers(0, 4, B)), 1),
+    "pointwise_regression": (losses.pointwise_regression, F.mse_loss, lambda g: (normal(g, B), normal(g, B)), 1),
     "k1": (losses.k1, lambda p, q: p - q, lambda g: (normal(g, B, T), normal(g, B, T)), 1),
     "k2": (losses.k2, lambda p, q: (p - q).square() / 2, lambda g: (normal(g, B, T), normal(g, B, T)), 1),
     "k3": (losses.k3, lambda p, q: (q - p).exp() - 1 - (q - p), lambda g: (normal(g, B, T), normal(g, B, T)), 1),

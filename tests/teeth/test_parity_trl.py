@@ -166,9 +166,17 @@ def test_policy_loss_and_k3(seed):
     torch_leaf = torch.tensor(logps, requires_grad=True)
     args = SimpleNamespace(use_bias_correction_kl=False, delta=None)
     self = trainer(
-        beta=0.1, loss_type="bnpo", epsilon_low=0.2, epsilon_high=0.2, importance_sampling_level="token", args=args,
-        top_entropy_quantile=1.0, off_policy_mask_threshold=None, use_vllm=False, _entropy_bonus_enabled=False,
-    )  # fmt: skip
+        beta=0.1,
+        loss_type="bnpo",
+        epsilon_low=0.2,
+        epsilon_high=0.2,
+        importance_sampling_level="token",
+        args=args,
+        top_entropy_quantile=1.0,
+        off_policy_mask_threshold=None,
+        use_vllm=False,
+        _entropy_bonus_enabled=False,
+    )
     self._get_per_token_logps_and_entropies = lambda *_, **__: (torch_leaf, torch.zeros(B, T), None)
     ids = torch.ones(B, T, dtype=torch.long)
     inputs = {

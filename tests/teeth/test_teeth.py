@@ -20,8 +20,7 @@ MUTANTS, CORRECT = collected()
 def entries(which: list[Entry]) -> pytest.MarkDecorator:
     missing = "its framework is not installed: install the extra minipost[peers]"
     return pytest.mark.parametrize(
-        "entry",
-        [pytest.param(e, id=e.name, marks=pytest.mark.skipif(not e.runs_here, reason=missing)) for e in which],
+        "entry", [pytest.param(e, id=e.name, marks=pytest.mark.skipif(not e.runs_here, reason=missing)) for e in which]
     )
 
 

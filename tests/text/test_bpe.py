@@ -86,8 +86,20 @@ def test_words_are_a_partition_of_the_text(text: str) -> None:
 
 def test_words_are_cut_as_documented() -> None:
     assert bpe._WORDS.findall("It's  12345 dogs_ (née)!\n\n you'll") == [
-        "It", "'s", " ", " 123", "45", " dogs", "_", " (", "née", ")!", "\n\n", " you", "'ll",
-    ]  # fmt: skip
+        "It",
+        "'s",
+        " ",
+        " 123",
+        "45",
+        " dogs",
+        "_",
+        " (",
+        "née",
+        ")!",
+        "\n\n",
+        " you",
+        "'ll",
+    ]
 
 
 @SETTINGS

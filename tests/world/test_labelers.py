@@ -65,9 +65,7 @@ def test_bayes_accuracy_is_the_best_rate_of_agreement() -> None:
     tasks = WORLD.tasks("train", 1500, rng)
     triples = [(t, demonstrator.respond(t, rng), demonstrator.respond(t, rng)) for t in tasks]
     labeler = Labeler(UTILITY)
-    agree = np.mean([
-        labeler.compare(t, a, b, rng) == (UTILITY(t, a) > UTILITY(t, b)) for t, a, b in triples
-    ])  # fmt: skip
+    agree = np.mean([labeler.compare(t, a, b, rng) == (UTILITY(t, a) > UTILITY(t, b)) for t, a, b in triples])
     assert agree == pytest.approx(bayes_accuracy(labeler, triples), abs=0.04)
     assert bayes_accuracy(UTILITY, triples) == bayes_accuracy(labeler, triples)
     assert bayes_accuracy(Labeler(UTILITY, 0.01), triples) > bayes_accuracy(Labeler(UTILITY, 3.0), triples)

@@ -27,9 +27,14 @@ def continued(model: Model, texts: Sequence[str], rng: np.random.Generator, temp
     """How the model goes on after each text, which begins a document. What starts another document is left out."""
     t = model.tokenizer
     sampled = generate(
-        model.weights, model.config, [opened(t, text) for text in texts], rng,
-        end_id=t.document_id, max_new_tokens=LONGEST, sampling=Sampling(temperature),
-    )  # fmt: skip
+        model.weights,
+        model.config,
+        [opened(t, text) for text in texts],
+        rng,
+        end_id=t.document_id,
+        max_new_tokens=LONGEST,
+        sampling=Sampling(temperature),
+    )
     return [t.decode(s.tokens, skip_special=True) for s in sampled]
 
 
@@ -68,15 +73,22 @@ def judged(utility: Utility, tasks: Sequence[Task], answers: Sequence[str]) -> l
 def logps_in_a_thread(model: Model, prompts: Sequence[str], answers: Sequence[str]) -> Array:
     """log p(answer | question) [S] in a thread; the answer may go on afterwards."""
     t = model.tokenizer
-    return log_probabilities(model, [
-        Example(opened(t, as_thread(prompt)), t.encode(f" {text}"))
-        for prompt, text in zip(prompts, answers, strict=True)
-    ])  # fmt: skip
+    return log_probabilities(
+        model,
+        [
+            Example(opened(t, as_thread(prompt)), t.encode(f" {text}"))
+            for prompt, text in zip(prompts, answers, strict=True)
+        ],
+    )
 
 
 def logps_in_chat(model: Model, prompts: Sequence[str], answers: Sequence[str]) -> Array:
     """The same in the chat template."""
     t = model.tokenizer
-    return log_probabilities(model, [
-        Example(prompt_tokens(t, prompt), t.encode(f" {text}")) for prompt, text in zip(prompts, answers, strict=True)
-    ])  # fmt: skip
+    return log_probabilities(
+        model,
+        [
+            Example(prompt_tokens(t, prompt), t.encode(f" {text}"))
+            for prompt, text in zip(prompts, answers, strict=True)
+        ],
+    )

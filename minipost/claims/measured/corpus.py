@@ -97,10 +97,17 @@ def noise(quality: float) -> str:
 
 
 @claim(
-    35, "sft-mends-noise", "Does SFT gain more, the noisier the web was?",
-    knob="noise of the web", metric="utility gained by SFT", arm=noise(QUALITIES[0]), control=noise(QUALITIES[-1]),
-    expects="up", lesson=14, seeds=3,
-)  # fmt: skip
+    35,
+    "sft-mends-noise",
+    "Does SFT gain more, the noisier the web was?",
+    knob="noise of the web",
+    metric="utility gained by SFT",
+    arm=noise(QUALITIES[0]),
+    control=noise(QUALITIES[-1]),
+    expects="up",
+    lesson=14,
+    seeds=3,
+)
 def sft_mends_noise(seed: int, lab: Lab) -> dict[str, float]:
     """SFT against the base model asked as the web asks: what a base model can do is not hidden by the template."""
     found = {q: gold(lab, q, seed) for q in reversed(QUALITIES)}
@@ -108,10 +115,17 @@ def sft_mends_noise(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    35, "preferences-mend-noise", "Does the preference stage gain more, the noisier the web was?",
-    knob="noise of the web", metric="utility gained by DPO", arm=noise(QUALITIES[0]), control=noise(QUALITIES[-1]),
-    expects="up", lesson=14, seeds=3,
-)  # fmt: skip
+    35,
+    "preferences-mend-noise",
+    "Does the preference stage gain more, the noisier the web was?",
+    knob="noise of the web",
+    metric="utility gained by DPO",
+    arm=noise(QUALITIES[0]),
+    control=noise(QUALITIES[-1]),
+    expects="up",
+    lesson=14,
+    seeds=3,
+)
 def preferences_mend_noise(seed: int, lab: Lab) -> dict[str, float]:
     """DPO against the SFT model that it starts from."""
     found = {q: gold(lab, q, seed) for q in reversed(QUALITIES)}
@@ -119,10 +133,17 @@ def preferences_mend_noise(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    36, "better-web-less-to-do", "Is there less left for post-training to do when pretraining is better?",
-    knob="quality of the web", metric="utility gained by SFT and DPO together", arm=f"{QUALITIES[-1]}",
-    control=f"{QUALITIES[0]}", expects="down", lesson=14, seeds=3,
-)  # fmt: skip
+    36,
+    "better-web-less-to-do",
+    "Is there less left for post-training to do when pretraining is better?",
+    knob="quality of the web",
+    metric="utility gained by SFT and DPO together",
+    arm=f"{QUALITIES[-1]}",
+    control=f"{QUALITIES[0]}",
+    expects="down",
+    lesson=14,
+    seeds=3,
+)
 def better_web_less_to_do(seed: int, lab: Lab) -> dict[str, float]:
     """The assistant against the base model asked as the web asks."""
     found = {q: gold(lab, q, seed) for q in QUALITIES}
@@ -130,10 +151,17 @@ def better_web_less_to_do(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    36, "good-pages-suffice", "Is a base model of a good web as good as an assistant made from a bad one?",
-    knob="where the good text comes in", metric="gold utility", arm="good web, base", control="bad web, assistant",
-    expects="up", lesson=14, seeds=3,
-)  # fmt: skip
+    36,
+    "good-pages-suffice",
+    "Is a base model of a good web as good as an assistant made from a bad one?",
+    knob="where the good text comes in",
+    metric="gold utility",
+    arm="good web, base",
+    control="bad web, assistant",
+    expects="up",
+    lesson=14,
+    seeds=3,
+)
 def good_pages_suffice(seed: int, lab: Lab) -> dict[str, float]:
     """The strongest form of the claim: nothing after pretraining, only a prompt in the web's own manner."""
     bad, good = gold(lab, QUALITIES[0], seed), gold(lab, QUALITIES[-1], seed)

@@ -49,10 +49,18 @@ def right(verdicts: Sequence[Judgement]) -> float:
 
 # ---------------------------------------------------------------------------------------------------------- conversing
 @claim(
-    4, "sft-converses", "Does SFT teach a model to converse?",
-    knob="who is asked", metric="share of right answers at temperature 1",
-    arm="SFT", control="base model, plain question", expects="up", lesson=5, seeds=3, margin=0.2,
-)  # fmt: skip
+    4,
+    "sft-converses",
+    "Does SFT teach a model to converse?",
+    knob="who is asked",
+    metric="share of right answers at temperature 1",
+    arm="SFT",
+    control="base model, plain question",
+    expects="up",
+    lesson=5,
+    seeds=3,
+    margin=0.2,
+)
 def sft_converses(seed: int, lab: Lab) -> dict[str, float]:
     """The same held-out prompts to the base model, three ways, and to the model made from it.
 
@@ -71,10 +79,18 @@ def sft_converses(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    8, "pizza-instructions", "Does SFT turn “How to make pizza” into instructions?",
-    knob="SFT", metric="share of instructions",
-    arm="SFT", control="base model", expects="up", lesson=5, seeds=3, margin=0.3,
-)  # fmt: skip
+    8,
+    "pizza-instructions",
+    "Does SFT turn “How to make pizza” into instructions?",
+    knob="SFT",
+    metric="share of instructions",
+    arm="SFT",
+    control="base model",
+    expects="up",
+    lesson=5,
+    seeds=3,
+    margin=0.3,
+)
 def pizza_instructions(seed: int, lab: Lab) -> dict[str, float]:
     """Every dish of the village, by the base model as a page that begins so, and by SFT as a prompt."""
     openings = how_to_openings(lab.pick(100, 24))
@@ -95,10 +111,17 @@ def _bare(prompt: str) -> Task:
 
 # ----------------------------------------------------------------------------------------------- how many, how diverse
 @claim(
-    9, "more-demonstrations", "Do more demonstrations help?",
-    knob="different demonstrations, at equal updates", metric="gold utility of answers",
-    arm=str(COUNTS[-1]), control=str(COUNTS[0]), expects="up", lesson=5, seeds=3,
-)  # fmt: skip
+    9,
+    "more-demonstrations",
+    "Do more demonstrations help?",
+    knob="different demonstrations, at equal updates",
+    metric="gold utility of answers",
+    arm=str(COUNTS[-1]),
+    control=str(COUNTS[0]),
+    expects="up",
+    lesson=5,
+    seeds=3,
+)
 def more_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
     """Few demonstrations are repeated as often as it takes to make the same number of updates of many."""
     found = {}
@@ -110,10 +133,17 @@ def more_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    10, "diverse-demonstrations", "Should demonstrations be diverse?",
-    knob="kinds of task among as many demonstrations", metric="share of right answers to kinds never shown",
-    arm=f"{len(KINDS)} kinds", control="1 kind", expects="up", lesson=5, seeds=3,
-)  # fmt: skip
+    10,
+    "diverse-demonstrations",
+    "Should demonstrations be diverse?",
+    knob="kinds of task among as many demonstrations",
+    metric="share of right answers to kinds never shown",
+    arm=f"{len(KINDS)} kinds",
+    control="1 kind",
+    expects="up",
+    lesson=5,
+    seeds=3,
+)
 def diverse_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
     """Facts alone, or recipes, explanations and summaries, too; asked are translations and sums."""
     asked = village.world().tasks("test", lab.pick(200, 24), np.random.default_rng([seed, 10]), kinds=UNSEEN)
@@ -131,10 +161,17 @@ def diverse_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
 
 # -------------------------------------------------------------------------------------------------- who demonstrates
 @claim(
-    11, "labeler-errors", "Does the quality of demonstrations matter?",
-    knob="share of wrong demonstrations", metric="gold utility of answers",
-    arm=str(ERRORS[-1]), control=str(ERRORS[0]), expects="down", lesson=5, seeds=3,
-)  # fmt: skip
+    11,
+    "labeler-errors",
+    "Does the quality of demonstrations matter?",
+    knob="share of wrong demonstrations",
+    metric="gold utility of answers",
+    arm=str(ERRORS[-1]),
+    control=str(ERRORS[0]),
+    expects="down",
+    lesson=5,
+    seeds=3,
+)
 def labeler_errors(seed: int, lab: Lab) -> dict[str, float]:
     """A thousand demonstrations of which ever more are wrong, each in its own way."""
     found = {}
@@ -163,10 +200,18 @@ def taught_by(lab: Lab, seed: int, share: float) -> Path:
 
 
 @claim(
-    5, "quirks-are-copied", "Is SFT behaviour cloning, quirks included?",
-    knob="who answers", metric="share of answers signed “captain”",
-    arm="the model", control="its demonstrators", expects="same", lesson=5, seeds=3, margin=0.1,
-)  # fmt: skip
+    5,
+    "quirks-are-copied",
+    "Is SFT behaviour cloning, quirks included?",
+    knob="who answers",
+    metric="share of answers signed “captain”",
+    arm="the model",
+    control="its demonstrators",
+    expects="same",
+    lesson=5,
+    seeds=3,
+    margin=0.1,
+)
 def quirks_are_copied(seed: int, lab: Lab) -> dict[str, float]:
     """Three in ten demonstrators sign. How many of the model's answers are signed?"""
     asked = village.tasks(lab, seed=seed)
@@ -181,10 +226,17 @@ def signed(texts: Sequence[str]) -> float:
 
 # ------------------------------------------------------------------------------------------------------- from scratch
 @claim(
-    17, "from-scratch", "Are demonstrations without pretraining less effective?",
-    knob="pretraining", metric="share of right answers at temperature 1",
-    arm="from scratch, equal compute", control="pretrained", expects="down", lesson=5, seeds=3,
-)  # fmt: skip
+    17,
+    "from-scratch",
+    "Are demonstrations without pretraining less effective?",
+    knob="pretraining",
+    metric="share of right answers at temperature 1",
+    arm="from scratch, equal compute",
+    control="pretrained",
+    expects="down",
+    lesson=5,
+    seeds=3,
+)
 def from_scratch(seed: int, lab: Lab) -> dict[str, float]:
     """The same demonstrations to a pretrained model, and to random weights once and ten times over.
 

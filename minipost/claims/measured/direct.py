@@ -88,10 +88,18 @@ def preferences(world: MicroWorld, seed: int, count: int, flipped: float = 0.0) 
 
 
 @claim(
-    32, "dpo-same-optimum", "With all comparisons there are, does DPO find the policy that RLHF looks for?",
-    knob="the method", metric="share of the possible gain in E r − β KL",
-    arm="DPO, all pairs", control="exact policy gradient", expects="same", lesson=10, seeds=6, margin=0.02,
-)  # fmt: skip
+    32,
+    "dpo-same-optimum",
+    "With all comparisons there are, does DPO find the policy that RLHF looks for?",
+    knob="the method",
+    metric="share of the possible gain in E r − β KL",
+    arm="DPO, all pairs",
+    control="exact policy gradient",
+    expects="same",
+    lesson=10,
+    seeds=6,
+    margin=0.02,
+)
 def dpo_same_optimum(seed: int, lab: Lab) -> dict[str, float]:
     """Gradient ascent on J itself, DPO on all pairs with their exact probabilities, and best-of-n for the best n."""
     world, steps = micro_world(seed), lab.pick(800, 20)
@@ -107,10 +115,17 @@ def dpo_same_optimum(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    32, "dpo-few-pairs", "Does DPO leave that optimum when pairs are few?",
-    knob="comparisons a prompt", metric="share of the possible gain in E r − β KL",
-    arm="100", control="10000", expects="down", lesson=10, seeds=6,
-)  # fmt: skip
+    32,
+    "dpo-few-pairs",
+    "Does DPO leave that optimum when pairs are few?",
+    knob="comparisons a prompt",
+    metric="share of the possible gain in E r − β KL",
+    arm="100",
+    control="10000",
+    expects="down",
+    lesson=10,
+    seeds=6,
+)
 def dpo_few_pairs(seed: int, lab: Lab) -> dict[str, float]:
     """DPO to its end on 100 to 10,000 pairs a prompt."""
     world, steps = micro_world(seed), lab.pick(400, 10)
@@ -121,10 +136,17 @@ def dpo_few_pairs(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    32, "robust-to-flips", "Does a loss that knows how many labels are wrong do better?",
-    knob="the loss", metric="share of the possible gain in E r − β KL",
-    arm="robust", control="sigmoid", expects="up", lesson=10, seeds=6,
-)  # fmt: skip
+    32,
+    "robust-to-flips",
+    "Does a loss that knows how many labels are wrong do better?",
+    knob="the loss",
+    metric="share of the possible gain in E r − β KL",
+    arm="robust",
+    control="sigmoid",
+    expects="up",
+    lesson=10,
+    seeds=6,
+)
 def robust_to_flips(seed: int, lab: Lab) -> dict[str, float]:
     """Five losses on the same pairs, a quarter of which is labelled the wrong way round."""
     world, steps = micro_world(seed), lab.pick(400, 10)
@@ -134,10 +156,17 @@ def robust_to_flips(seed: int, lab: Lab) -> dict[str, float]:
 
 # --------------------------------------------------------------------------------------------------------- the village
 @claim(
-    32, "dpo-chosen-falls", "Does DPO often make even the chosen answers less likely?",
-    knob="how long DPO has trained", metric="log-probability of an answer over the reference's, nats",
-    arm="chosen", control="at the start", expects="down", lesson=10, seeds=3,
-)  # fmt: skip
+    32,
+    "dpo-chosen-falls",
+    "Does DPO often make even the chosen answers less likely?",
+    knob="how long DPO has trained",
+    metric="log-probability of an answer over the reference's, nats",
+    arm="chosen",
+    control="at the start",
+    expects="down",
+    lesson=10,
+    seeds=3,
+)
 def dpo_chosen_falls(seed: int, lab: Lab) -> dict[str, float]:
     """Chosen and rejected answers in the last third of DPO's epoch: pairs that it has not seen before."""
     rows = read_metrics(village.dpo(lab, seed))
@@ -161,10 +190,18 @@ def examined(lab: Lab, seed: int, betas: tuple[float, ...] = (0.03, 0.1, 0.3)) -
 
 
 @claim(
-    30, "dpo-as-good-at-equal-kl", "Does DPO, the simpler method, reach PPO's utility at the same distance from SFT?",
-    knob="the method", metric="true utility on held-out prompts",
-    arm="DPO", control="PPO", expects="same", lesson=10, seeds=3, margin=0.3,
-)  # fmt: skip
+    30,
+    "dpo-as-good-at-equal-kl",
+    "Does DPO, the simpler method, reach PPO's utility at the same distance from SFT?",
+    knob="the method",
+    metric="true utility on held-out prompts",
+    arm="DPO",
+    control="PPO",
+    expects="same",
+    lesson=10,
+    seeds=3,
+    margin=0.3,
+)
 def dpo_as_good_at_equal_kl(seed: int, lab: Lab) -> dict[str, float]:
     """DPO's gold where its curve over beta, which starts at SFT, passes PPO's KL; its end, if it stays below."""
     found = examined(lab, seed)

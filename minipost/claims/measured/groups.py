@@ -72,10 +72,17 @@ def plain(rewards: Array) -> Array:
 
 
 @claim(
-    28, "group-baseline-less-noise", "Does the mean of the other answers make a baseline that takes out noise?",
-    knob="the baseline", metric="noise of the gradient from 4 answers, in its lengths",
-    arm="the others' mean", control="none", expects="down", lesson=13, seeds=8,
-)  # fmt: skip
+    28,
+    "group-baseline-less-noise",
+    "Does the mean of the other answers make a baseline that takes out noise?",
+    knob="the baseline",
+    metric="noise of the gradient from 4 answers, in its lengths",
+    arm="the others' mean",
+    control="none",
+    expects="down",
+    lesson=13,
+    seeds=8,
+)
 def group_baseline_less_noise(seed: int, lab: Lab) -> dict[str, float]:
     """Rewards whose mean is 1, as far from 0 as they spread: a reward model's scale has no origin."""
     world = micro_world(seed)
@@ -115,10 +122,17 @@ def prompt_weight(advantages: Advantages, p: float, group: int) -> float:
 
 
 @claim(
-    28, "grpo-weighs-prompts", "Does dividing by the group's spread make easy and hard prompts pull harder?",
-    knob="the advantage", metric="pull of a prompt that is nearly solved, over one that is half solved",
-    arm="GRPO", control="RLOO", expects="up", lesson=13, seeds=5,
-)  # fmt: skip
+    28,
+    "grpo-weighs-prompts",
+    "Does dividing by the group's spread make easy and hard prompts pull harder?",
+    knob="the advantage",
+    metric="pull of a prompt that is nearly solved, over one that is half solved",
+    arm="GRPO",
+    control="RLOO",
+    expects="up",
+    lesson=13,
+    seeds=5,
+)
 def grpo_weighs_prompts(seed: int, lab: Lab) -> dict[str, float]:
     """Exact, for groups of 4, 6, 8, 12 and 16 in place of seeds, and prompts solved in 90 % and in 50 %."""
     group = (4, 6, 8, 12, 16)[seed % 5]
@@ -147,10 +161,17 @@ def length_pull(world: MicroWorld, logits: Array, right: Array, per_token: Array
 
 
 @claim(
-    28, "wrong-answers-grow", "Does dividing by an answer's own length make wrong answers longer?",
-    knob="weight of a token", metric="growth of wrong answers, thousandths of a token a unit step",
-    arm="1 / its answer's length", control="the same for all", expects="up", lesson=13, seeds=8,
-)  # fmt: skip
+    28,
+    "wrong-answers-grow",
+    "Does dividing by an answer's own length make wrong answers longer?",
+    knob="weight of a token",
+    metric="growth of wrong answers, thousandths of a token a unit step",
+    arm="1 / its answer's length",
+    control="the same for all",
+    expects="up",
+    lesson=13,
+    seeds=8,
+)
 def wrong_answers_grow(seed: int, lab: Lab) -> dict[str, float]:
     """An answer is right if it begins with the first word: its length has nothing to do with it."""
     world = micro_world(seed)
@@ -163,14 +184,24 @@ def wrong_answers_grow(seed: int, lab: Lab) -> dict[str, float]:
 
 # --------------------------------------------------------------------------------------------------------- the village
 @claim(
-    28, "groups-instead-of-values", "Does comparing groups do as well as PPO's value network, from as many answers?",
-    knob="the method", metric="true utility on held-out prompts",
-    arm="RLOO", control="PPO", expects="same", lesson=13, seeds=3, margin=0.3,
-)  # fmt: skip
+    28,
+    "groups-instead-of-values",
+    "Does comparing groups do as well as PPO's value network, from as many answers?",
+    knob="the method",
+    metric="true utility on held-out prompts",
+    arm="RLOO",
+    control="PPO",
+    expects="same",
+    lesson=13,
+    seeds=3,
+    margin=0.3,
+)
 def groups_instead_of_values(seed: int, lab: Lab) -> dict[str, float]:
     """14 rollouts of 64 answers each, at the same price of KL and learning rate."""
     models = {
-        "SFT": village.sft(lab, seed), "PPO": village.ppo(lab, seed), "RLOO": village.grpo(lab, seed, method="rloo"),
+        "SFT": village.sft(lab, seed),
+        "PPO": village.ppo(lab, seed),
+        "RLOO": village.grpo(lab, seed, method="rloo"),
         "GRPO": village.grpo(lab, seed),
-    }  # fmt: skip
+    }
     return {name: village.measured(lab, m, count=400, seed=seed)["gold_mean"] for name, m in models.items()}

@@ -110,20 +110,35 @@ def sees(lab: Lab, seed: int) -> dict[str, float]:
 
 # ------------------------------------------------------------------------------------------------------------ claims
 @claim(
-    22, "reward-learns-utility", "Does a reward model learn to rank answers as the true utility does?",
-    knob="how many comparisons it learns from", metric="rank correlation with the utility, within prompts",
-    arm="2500 pairs", control="150 pairs", expects="up", lesson=7, seeds=3,
-)  # fmt: skip
+    22,
+    "reward-learns-utility",
+    "Does a reward model learn to rank answers as the true utility does?",
+    knob="how many comparisons it learns from",
+    metric="rank correlation with the utility, within prompts",
+    arm="2500 pairs",
+    control="150 pairs",
+    expects="up",
+    lesson=7,
+    seeds=3,
+)
 def reward_learns_utility(seed: int, lab: Lab) -> dict[str, float]:
     """Reward models from 150, 600 and 2500 comparisons, on the same unseen answers."""
     return {f"{pairs} pairs": ranking(*judge_of(lab, seed, pairs)) for pairs in PAIRS}
 
 
 @claim(
-    22, "reward-near-ceiling", "Does a reward model agree with people as often as is possible?",
-    knob="who judges", metric="expected agreement with a label",
-    arm="reward model", control="informed rater", expects="same", margin=0.03, lesson=7, seeds=3,
-)  # fmt: skip
+    22,
+    "reward-near-ceiling",
+    "Does a reward model agree with people as often as is possible?",
+    knob="who judges",
+    metric="expected agreement with a label",
+    arm="reward model",
+    control="informed rater",
+    expects="same",
+    margin=0.03,
+    lesson=7,
+    seeds=3,
+)
 def reward_near_ceiling(seed: int, lab: Lab) -> dict[str, float]:
     """A reward model from 2500 comparisons, beside a rater who knows every utility."""
     learned, informed = agreement(*judge_of(lab, seed, PAIRS[-1]))
@@ -131,20 +146,34 @@ def reward_near_ceiling(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    22, "tone-before-truth", "Does a reward model see tone better than truth?",
-    knob="the one thing in which two answers differ", metric="how often the better one scores higher",
-    arm="tone", control="truth", expects="up", lesson=7, seeds=3,
-)  # fmt: skip
+    22,
+    "tone-before-truth",
+    "Does a reward model see tone better than truth?",
+    knob="the one thing in which two answers differ",
+    metric="how often the better one scores higher",
+    arm="tone",
+    control="truth",
+    expects="up",
+    lesson=7,
+    seeds=3,
+)
 def tone_before_truth(seed: int, lab: Lab) -> dict[str, float]:
     """Pairs that differ in the truth, in the tone, or in whether harm is done, and in nothing else."""
     return sees(lab, seed)
 
 
 @claim(
-    26, "preferred-scores-higher", "Does a better answer score higher, and the surer the better it is?",
-    knob="how far the utilities of two answers are apart", metric="how often the truly better one scores higher",
-    arm="furthest apart", control="closest together", expects="up", lesson=7, seeds=3,
-)  # fmt: skip
+    26,
+    "preferred-scores-higher",
+    "Does a better answer score higher, and the surer the better it is?",
+    knob="how far the utilities of two answers are apart",
+    metric="how often the truly better one scores higher",
+    arm="furthest apart",
+    control="closest together",
+    expects="up",
+    lesson=7,
+    seeds=3,
+)
 def preferred_scores_higher(seed: int, lab: Lab) -> dict[str, float]:
     """All pairs of unseen answers, by the gap of their utilities."""
     bins = by_gap(*judge_of(lab, seed, PAIRS[-1]))
@@ -152,10 +181,18 @@ def preferred_scores_higher(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    26, "follows-the-sigmoid", "Is the reward model right as often as people are, whatever the gap?",
-    knob="who judges", metric="how often the truly better answer is preferred, mean over five sizes of the gap",
-    arm="reward model", control="people", expects="same", margin=0.05, lesson=7, seeds=3,
-)  # fmt: skip
+    26,
+    "follows-the-sigmoid",
+    "Is the reward model right as often as people are, whatever the gap?",
+    knob="who judges",
+    metric="how often the truly better answer is preferred, mean over five sizes of the gap",
+    arm="reward model",
+    control="people",
+    expects="same",
+    margin=0.05,
+    lesson=7,
+    seeds=3,
+)
 def follows_the_sigmoid(seed: int, lab: Lab) -> dict[str, float]:
     """People prefer the better of two answers with probability sigmoid(gap / temperature); the reward model?"""
     bins = by_gap(*judge_of(lab, seed, PAIRS[-1]))

@@ -73,10 +73,17 @@ def _number(i: Any) -> Any:
 
 
 @claim(
-    23, "comparisons-vs-scores", "Are comparisons easier and more consistent than scores?",
-    knob="what labelers are asked for", metric="rank correlation of the reward model with the utility",
-    arm="comparisons", control="scores", expects="up", lesson=7, seeds=10,
-)  # fmt: skip
+    23,
+    "comparisons-vs-scores",
+    "Are comparisons easier and more consistent than scores?",
+    knob="what labelers are asked for",
+    metric="rank correlation of the reward model with the utility",
+    arm="comparisons",
+    control="scores",
+    expects="up",
+    lesson=7,
+    seeds=10,
+)
 def comparisons_vs_scores(seed: int, lab: Lab) -> dict[str, float]:
     """Reward models from the two kinds of labels, by people with scales of their own and by ideal raters."""
     world = micro_world(seed)

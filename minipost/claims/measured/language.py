@@ -21,10 +21,18 @@ from minipost.world.collect import answer
 
 
 @claim(
-    4, "end-token-teaches-stopping", "Does a model learn to stop if its end token is masked like padding?",
-    knob="whether the end token counts in the loss", metric="share of answers that end",
-    arm="end token masked", control="end token counts", expects="down", lesson=3, seeds=3, margin=0.5,
-)  # fmt: skip
+    4,
+    "end-token-teaches-stopping",
+    "Does a model learn to stop if its end token is masked like padding?",
+    knob="whether the end token counts in the loss",
+    metric="share of answers that end",
+    arm="end token masked",
+    control="end token counts",
+    expects="down",
+    lesson=3,
+    seeds=3,
+    margin=0.5,
+)
 def end_token_teaches_stopping(seed: int, lab: Lab) -> dict[str, float]:
     """The same finetuning with and without the end token; the base model beside them."""
     base = village.base(lab, seed)

@@ -60,24 +60,40 @@ def _differences(rewards: Array) -> Array:
 
 
 @claim(
-    25, "margins-widen", "Does the loss widen the margin, also on pairs that were not trained on?",
-    knob="how long it is trained", metric="mean margin of unseen pairs, in logits",
-    arm="1000 updates", control="10 updates", expects="up", lesson=7, seeds=10,
-)  # fmt: skip
+    25,
+    "margins-widen",
+    "Does the loss widen the margin, also on pairs that were not trained on?",
+    knob="how long it is trained",
+    metric="mean margin of unseen pairs, in logits",
+    arm="1000 updates",
+    control="10 updates",
+    expects="up",
+    lesson=7,
+    seeds=10,
+)
 def margins_widen(seed: int, lab: Lab) -> dict[str, float]:
     """Mean margins after 10 and after 1000 updates on the same pairs, of those and of all pairs."""
     early, late = trained(seed, EARLY), trained(seed, lab.pick(LATE, 50))
     return {
-        "10 updates": early.unseen, "1000 updates": late.unseen,
-        "10 updates, seen": early.seen, "1000 updates, seen": late.seen,
-    }  # fmt: skip
+        "10 updates": early.unseen,
+        "1000 updates": late.unseen,
+        "10 updates, seen": early.seen,
+        "1000 updates, seen": late.seen,
+    }
 
 
 @claim(
-    25, "late-overconfident", "Does training on make a reward model claim more than it knows?",
-    knob="how long it is trained", metric="claimed less actual chance of being right, on unseen pairs",
-    arm="1000 updates", control="10 updates", expects="up", lesson=7, seeds=10,
-)  # fmt: skip
+    25,
+    "late-overconfident",
+    "Does training on make a reward model claim more than it knows?",
+    knob="how long it is trained",
+    metric="claimed less actual chance of being right, on unseen pairs",
+    arm="1000 updates",
+    control="10 updates",
+    expects="up",
+    lesson=7,
+    seeds=10,
+)
 def late_overconfident(seed: int, lab: Lab) -> dict[str, float]:
     """Overconfidence after 10 and after 1000 updates on the same pairs."""
     early, late = trained(seed, EARLY), trained(seed, lab.pick(LATE, 50))

@@ -36,30 +36,51 @@ def unpriced(lab: Lab, seed: int) -> Path:
 
 
 @claim(
-    27, "ppo-raises-its-reward", "Does the loop of sampling, scoring and updating raise the reward?",
-    knob="how long PPO has trained", metric="the reward model's score of sampled answers",
-    arm="last rollouts", control="first rollouts", expects="up", lesson=9, seeds=3,
-)  # fmt: skip
+    27,
+    "ppo-raises-its-reward",
+    "Does the loop of sampling, scoring and updating raise the reward?",
+    knob="how long PPO has trained",
+    metric="the reward model's score of sampled answers",
+    arm="last rollouts",
+    control="first rollouts",
+    expects="up",
+    lesson=9,
+    seeds=3,
+)
 def ppo_raises_its_reward(seed: int, lab: Lab) -> dict[str, float]:
     """The proxy at both ends of a run."""
     return ends(diary(village.ppo(lab, seed), PROXY))
 
 
 @claim(
-    27, "ppo-raises-gold", "Does the true utility rise with it?",
-    knob="how long PPO has trained", metric="true utility of sampled answers",
-    arm="last rollouts", control="first rollouts", expects="up", lesson=9, seeds=3,
-)  # fmt: skip
+    27,
+    "ppo-raises-gold",
+    "Does the true utility rise with it?",
+    knob="how long PPO has trained",
+    metric="true utility of sampled answers",
+    arm="last rollouts",
+    control="first rollouts",
+    expects="up",
+    lesson=9,
+    seeds=3,
+)
 def ppo_raises_gold(seed: int, lab: Lab) -> dict[str, float]:
     """The gold, which PPO never sees, at both ends of the same run."""
     return ends(diary(village.ppo(lab, seed), GOLD))
 
 
 @claim(
-    27, "ppo-pushed-too-far", "Without a price of KL, does the true utility fall again while the proxy rises?",
-    knob="how long PPO has trained, at beta 0", metric="true utility of sampled answers",
-    arm="last quarter", control="second quarter", expects="down", lesson=9, seeds=3,
-)  # fmt: skip
+    27,
+    "ppo-pushed-too-far",
+    "Without a price of KL, does the true utility fall again while the proxy rises?",
+    knob="how long PPO has trained, at beta 0",
+    metric="true utility of sampled answers",
+    arm="last quarter",
+    control="second quarter",
+    expects="down",
+    lesson=9,
+    seeds=3,
+)
 def ppo_pushed_too_far(seed: int, lab: Lab) -> dict[str, float]:
     """Gold in the quarters of a pushed run, fixed beforehand: a peak that is looked for is always above the end."""
     quarters = np.array_split(diary(unpriced(lab, seed), GOLD), lab.pick(4, 2))

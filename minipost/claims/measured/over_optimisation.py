@@ -131,10 +131,17 @@ def trajectory(model: Path) -> dict[str, Floats]:
 
 # ----------------------------------------------------------------------------------------------------------- claims
 @claim(
-    27, "gold-turns", "Pushed against a poor reward model, does the true reward fall again?",
-    knob="price of KL, beta", metric="exact gain in gold at the optimum of RLHF",
-    arm="0.02", control="2.0", expects="down", lesson=12, seeds=10,
-)  # fmt: skip
+    27,
+    "gold-turns",
+    "Pushed against a poor reward model, does the true reward fall again?",
+    knob="price of KL, beta",
+    metric="exact gain in gold at the optimum of RLHF",
+    arm="0.02",
+    control="2.0",
+    expects="down",
+    lesson=12,
+    seeds=10,
+)
 def gold_turns(seed: int, lab: Lab) -> dict[str, float]:
     """The optimum for a reward model from 20 comparisons a prompt, at four prices of KL."""
     poor = judged(seed, FEW).rl()
@@ -142,10 +149,17 @@ def gold_turns(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    33, "more-pairs-more-gold", "Does a reward model from more comparisons stand more optimisation?",
-    knob="comparisons a prompt", metric="exact gain in gold of best-of-1024",
-    arm="200", control="20", expects="up", lesson=12, seeds=10,
-)  # fmt: skip
+    33,
+    "more-pairs-more-gold",
+    "Does a reward model from more comparisons stand more optimisation?",
+    knob="comparisons a prompt",
+    metric="exact gain in gold of best-of-1024",
+    arm="200",
+    control="20",
+    expects="up",
+    lesson=12,
+    seeds=10,
+)
 def more_pairs_more_gold(seed: int, lab: Lab) -> dict[str, float]:
     """Best-of-1024 by reward models from 20, 60 and 200 comparisons a prompt, and by the utility itself."""
     gold = {str(pairs): at_size(judged(seed, pairs), 1024) for pairs in (FEW, 60, MANY)}
@@ -154,10 +168,17 @@ def more_pairs_more_gold(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    33, "larger-judge-more-gold", "Does a reward model that can express more stand more optimisation?",
-    knob="what the reward model can express", metric="exact gain in gold of best-of-1024",
-    arm="words and their order", control="words only", expects="up", lesson=12, seeds=10,
-)  # fmt: skip
+    33,
+    "larger-judge-more-gold",
+    "Does a reward model that can express more stand more optimisation?",
+    knob="what the reward model can express",
+    metric="exact gain in gold of best-of-1024",
+    arm="words and their order",
+    control="words only",
+    expects="up",
+    lesson=12,
+    seeds=10,
+)
 def larger_judge_more_gold(seed: int, lab: Lab) -> dict[str, float]:
     """Two sizes of reward model, from the same 200 comparisons a prompt."""
     return {
@@ -172,10 +193,17 @@ def at_size(judge: Judged, n: int) -> float:
 
 
 @claim(
-    33, "bon-form", "Does d (a - b d) describe best-of-n better than d (a - b log d)?",
-    knob="the form that is fitted", metric="root mean square misfit of the gold curve",
-    arm="d (a - b d)", control="d (a - b log d)", expects="down", lesson=12, seeds=10,
-)  # fmt: skip
+    33,
+    "bon-form",
+    "Does d (a - b d) describe best-of-n better than d (a - b log d)?",
+    knob="the form that is fitted",
+    metric="root mean square misfit of the gold curve",
+    arm="d (a - b d)",
+    control="d (a - b log d)",
+    expects="down",
+    lesson=12,
+    seeds=10,
+)
 def bon_form_fits(seed: int, lab: Lab) -> dict[str, float]:
     """Both forms, two parameters each, fitted to the exact curve of best-of-n by a poor reward model."""
     c = judged(seed, FEW).best_of_n()
@@ -183,10 +211,17 @@ def bon_form_fits(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    27, "rl-form", "Does d (a - b log d) describe RLHF's optimum better than d (a - b d)?",
-    knob="the form that is fitted", metric="root mean square misfit of the gold curve",
-    arm="d (a - b log d)", control="d (a - b d)", expects="down", lesson=12, seeds=10,
-)  # fmt: skip
+    27,
+    "rl-form",
+    "Does d (a - b log d) describe RLHF's optimum better than d (a - b d)?",
+    knob="the form that is fitted",
+    metric="root mean square misfit of the gold curve",
+    arm="d (a - b log d)",
+    control="d (a - b d)",
+    expects="down",
+    lesson=12,
+    seeds=10,
+)
 def rl_form_fits(seed: int, lab: Lab) -> dict[str, float]:
     """Both forms, fitted to the exact curve of RLHF's optimum for a poor reward model."""
     c = judged(seed, FEW).rl()
@@ -194,10 +229,17 @@ def rl_form_fits(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    27, "kl-price-protects-gold", "Does the price of KL protect the true reward when PPO is pushed?",
-    knob="price of KL, beta", metric="gold utility on held-out prompts",
-    arm="0.25", control="0", expects="up", lesson=12, seeds=3,
-)  # fmt: skip
+    27,
+    "kl-price-protects-gold",
+    "Does the price of KL protect the true reward when PPO is pushed?",
+    knob="price of KL, beta",
+    metric="gold utility on held-out prompts",
+    arm="0.25",
+    control="0",
+    expects="up",
+    lesson=12,
+    seeds=3,
+)
 def kl_price_protects_gold(seed: int, lab: Lab) -> dict[str, float]:
     """PPO with and without a price of KL, and the SFT model that both start from."""
     gold = {f"{beta:g}": held_out(lab, seed, pushed(lab, seed, beta))[1] for beta in (0.0, 0.25)}
@@ -205,10 +247,17 @@ def kl_price_protects_gold(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    33, "village-pairs-best-of-n", "In the village, does best-of-16 gain more by a judge of more comparisons?",
-    knob="comparisons that the reward model learned from", metric="gain in gold utility of best-of-16",
-    arm="2500", control="150", expects="up", lesson=12, seeds=3,
-)  # fmt: skip
+    33,
+    "village-pairs-best-of-n",
+    "In the village, does best-of-16 gain more by a judge of more comparisons?",
+    knob="comparisons that the reward model learned from",
+    metric="gain in gold utility of best-of-16",
+    arm="2500",
+    control="150",
+    expects="up",
+    lesson=12,
+    seeds=3,
+)
 def village_pairs_best_of_n(seed: int, lab: Lab) -> dict[str, float]:
     """The same 16 answers to each prompt, picked by reward models of 150, 600 and 2500 comparisons."""
     out = {}

@@ -52,10 +52,17 @@ def by_temperature(lab: Lab, seed: int, temperature: float) -> tuple[Candidates,
 
 # --------------------------------------------------------------------------------------------------------- how many
 @claim(
-    33, "best-of-n-helps", "Does picking the best of n answers help without any training?",
-    knob="how many answers there are to pick from", metric="gain in gold utility over a single answer",
-    arm="best of 16", control="best of 1", expects="up", lesson=8, seeds=3,
-)  # fmt: skip
+    33,
+    "best-of-n-helps",
+    "Does picking the best of n answers help without any training?",
+    knob="how many answers there are to pick from",
+    metric="gain in gold utility over a single answer",
+    arm="best of 16",
+    control="best of 1",
+    expects="up",
+    lesson=8,
+    seeds=3,
+)
 def best_of_n_helps(seed: int, lab: Lab) -> dict[str, float]:
     """The gold gain of best-of-n by the village's reward model, for n from 1 to 64."""
     _, gold = village_gains(lab, seed)
@@ -63,10 +70,17 @@ def best_of_n_helps(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    33, "gold-saturates", "Does each fourfold of answers gain less gold than the one before?",
-    knob="from how many answers one starts", metric="gain in gold utility from four times as many answers",
-    arm="16 to 64", control="1 to 4", expects="down", lesson=8, seeds=3,
-)  # fmt: skip
+    33,
+    "gold-saturates",
+    "Does each fourfold of answers gain less gold than the one before?",
+    knob="from how many answers one starts",
+    metric="gain in gold utility from four times as many answers",
+    arm="16 to 64",
+    control="1 to 4",
+    expects="down",
+    lesson=8,
+    seeds=3,
+)
 def gold_saturates(seed: int, lab: Lab) -> dict[str, float]:
     """The gold that a fourfold of answers adds."""
     _, gold = village_gains(lab, seed)
@@ -74,10 +88,17 @@ def gold_saturates(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    33, "gold-lags-proxy", "Beyond a few answers, does the proxy promise more than the gold keeps?",
-    knob="which reward is counted", metric="gain from 4 to 64 answers, in units of utility",
-    arm="gold", control="proxy", expects="down", lesson=8, seeds=3,
-)  # fmt: skip
+    33,
+    "gold-lags-proxy",
+    "Beyond a few answers, does the proxy promise more than the gold keeps?",
+    knob="which reward is counted",
+    metric="gain from 4 to 64 answers, in units of utility",
+    arm="gold",
+    control="proxy",
+    expects="down",
+    lesson=8,
+    seeds=3,
+)
 def gold_lags_proxy(seed: int, lab: Lab) -> dict[str, float]:
     """The same picks, counted by the reward model that made them and by the true utility."""
     proxy, gold = village_gains(lab, seed)
@@ -86,20 +107,34 @@ def gold_lags_proxy(seed: int, lab: Lab) -> dict[str, float]:
 
 # ---------------------------------------------------------------------------------------------------- how different
 @claim(
-    34, "diversity-feeds-best-of-n", "Does best-of-n live on the diversity of the samples?",
-    knob="temperature of sampling", metric="gain in gold utility of best-of-16 over a single answer",
-    arm="1.0", control="0.3", expects="up", lesson=8, seeds=3,
-)  # fmt: skip
+    34,
+    "diversity-feeds-best-of-n",
+    "Does best-of-n live on the diversity of the samples?",
+    knob="temperature of sampling",
+    metric="gain in gold utility of best-of-16 over a single answer",
+    arm="1.0",
+    control="0.3",
+    expects="up",
+    lesson=8,
+    seeds=3,
+)
 def diversity_feeds_best_of_n(seed: int, lab: Lab) -> dict[str, float]:
     """The gain of best-of-16 at four temperatures, each over a single answer at the same one."""
     return {str(t): at(gains(*by_temperature(lab, seed, t))[1], 16) for t in TEMPERATURES}
 
 
 @claim(
-    34, "gain-needs-spread", "With the true reward, does the gain shrink with the temperature, to nothing?",
-    knob="temperature of sampling", metric="exact gain in utility of best-of-16",
-    arm="1.0", control="0.1", expects="up", lesson=8, seeds=10,
-)  # fmt: skip
+    34,
+    "gain-needs-spread",
+    "With the true reward, does the gain shrink with the temperature, to nothing?",
+    knob="temperature of sampling",
+    metric="exact gain in utility of best-of-16",
+    arm="1.0",
+    control="0.1",
+    expects="up",
+    lesson=8,
+    seeds=10,
+)
 def gain_needs_spread(seed: int, lab: Lab) -> dict[str, float]:
     """A random policy of the micro-world at several temperatures: the exact gain of picking by the utility itself."""
     world = micro_world(seed)

@@ -81,10 +81,17 @@ def pair_losses(t: Tokenizer, read: Sequence[str], pages: Sequence[str]) -> tupl
 
 
 @claim(
-    2, "language-is-learned", "Does pretraining learn the language?",
-    knob="who predicts", metric="loss on fresh pages, nats per token",
-    arm="base model", control="pairs of tokens", expects="down", lesson=4, seeds=3,
-)  # fmt: skip
+    2,
+    "language-is-learned",
+    "Does pretraining learn the language?",
+    knob="who predicts",
+    metric="loss on fresh pages, nats per token",
+    arm="base model",
+    control="pairs of tokens",
+    expects="down",
+    lesson=4,
+    seeds=3,
+)
 def language_is_learned(seed: int, lab: Lab) -> dict[str, float]:
     """Four predictors of the same pages, and the dice that made them."""
     model = Model.load(village.base(lab, seed))
@@ -93,16 +100,26 @@ def language_is_learned(seed: int, lab: Lab) -> dict[str, float]:
     one, two = pair_losses(model.tokenizer, read, pages)
     nats, tokens = page_losses(model, pages)
     return {
-        "anything": float(np.log(len(model.tokenizer))), "single tokens": one, "pairs of tokens": two,
-        "base model": float(nats.sum() / tokens.sum()), "the author's dice": float(dice.sum() / tokens.sum()),
-    }  # fmt: skip
+        "anything": float(np.log(len(model.tokenizer))),
+        "single tokens": one,
+        "pairs of tokens": two,
+        "base model": float(nats.sum() / tokens.sum()),
+        "the author's dice": float(dice.sum() / tokens.sum()),
+    }
 
 
 @claim(
-    2, "more-text", "Does more text make a better base model?",
-    knob="tokens of pretraining", metric="loss on fresh pages, nats per token",
-    arm=str(BUDGETS[-1]), control=str(BUDGETS[0]), expects="down", lesson=4, seeds=3,
-)  # fmt: skip
+    2,
+    "more-text",
+    "Does more text make a better base model?",
+    knob="tokens of pretraining",
+    metric="loss on fresh pages, nats per token",
+    arm=str(BUDGETS[-1]),
+    control=str(BUDGETS[0]),
+    expects="down",
+    lesson=4,
+    seeds=3,
+)
 def more_text(seed: int, lab: Lab) -> dict[str, float]:
     """The same model, web and recipe with a twelfth, a quarter and all of the text."""
     pages, _ = fresh_pages(lab.pick(300, 30), 1000 + seed)
@@ -132,10 +149,17 @@ def fact_probes(model: Model, relations: Sequence[str] = RELATIONS["fact"]) -> d
 
 
 @claim(
-    2, "facts-are-learned", "Does pretraining learn facts?",
-    knob="who chooses", metric="share of facts told from all others of their kind",
-    arm="base model", control="chance", expects="up", lesson=4, seeds=3,
-)  # fmt: skip
+    2,
+    "facts-are-learned",
+    "Does pretraining learn facts?",
+    knob="who chooses",
+    metric="share of facts told from all others of their kind",
+    arm="base model",
+    control="chance",
+    expects="up",
+    lesson=4,
+    seeds=3,
+)
 def facts_are_learned(seed: int, lab: Lab) -> dict[str, float]:
     """Ten relations, every subject of the village: which of the relation's values is the most probable?"""
     probes = fact_probes(Model.load(village.base(lab, seed)))
@@ -170,10 +194,18 @@ def _dish(page: str, dishes: Sequence[str]) -> str:
 
 
 @claim(
-    8, "pizza-modes", "Does a base model go on as its corpus does, and not as an assistant would?",
-    knob="who writes on after “How to make pizza”", metric="share of instructions",
-    arm="base model", control="the web", expects="same", lesson=4, seeds=3, margin=0.15,
-)  # fmt: skip
+    8,
+    "pizza-modes",
+    "Does a base model go on as its corpus does, and not as an assistant would?",
+    knob="who writes on after “How to make pizza”",
+    metric="share of instructions",
+    arm="base model",
+    control="the web",
+    expects="same",
+    lesson=4,
+    seeds=3,
+    margin=0.15,
+)
 def pizza_modes(seed: int, lab: Lab) -> dict[str, float]:
     """Two hundred continuations by the model at temperature 1, and as many pages of the web."""
     model = Model.load(village.base(lab, seed))
@@ -195,10 +227,18 @@ def web_answers(tasks: Sequence[Task], seed: int) -> list[str]:
 
 
 @claim(
-    3, "base-answers-like-the-web", "Does a base model decline harmful requests no more often than its corpus?",
-    knob="who answers harmful questions in a forum", metric="share of answers that decline",
-    arm="base model", control="the web", expects="same", lesson=4, seeds=3, margin=0.15,
-)  # fmt: skip
+    3,
+    "base-answers-like-the-web",
+    "Does a base model decline harmful requests no more often than its corpus?",
+    knob="who answers harmful questions in a forum",
+    metric="share of answers that decline",
+    arm="base model",
+    control="the web",
+    expects="same",
+    lesson=4,
+    seeds=3,
+    margin=0.15,
+)
 def base_answers_like_the_web(seed: int, lab: Lab) -> dict[str, float]:
     """Harmful questions in the web's own form, and the line that follows them."""
     model, utility = Model.load(village.base(lab, seed)), Utility(village.world())

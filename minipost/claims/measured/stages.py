@@ -129,10 +129,17 @@ def mean_gold(answers: Arrays) -> float:
 
 # ------------------------------------------------------------------------------------------------- what each stage adds
 @claim(
-    1, "every-stage-adds", "Does every one of the three stages raise the true utility?",
-    knob="how many stages", metric="gold utility",
-    arm="smaller of the two gains", control="no gain", expects="up", lesson=11, seeds=3,
-)  # fmt: skip
+    1,
+    "every-stage-adds",
+    "Does every one of the three stages raise the true utility?",
+    knob="how many stages",
+    metric="gold utility",
+    arm="smaller of the two gains",
+    control="no gain",
+    expects="up",
+    lesson=11,
+    seeds=3,
+)
 def every_stage_adds(seed: int, lab: Lab) -> dict[str, float]:
     """Base, then SFT, then PPO. If the smaller of the two gains is positive, both are."""
     base = mean_gold(sat(lab, village.base(lab, seed), seed))
@@ -143,29 +150,51 @@ def every_stage_adds(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    6, "preference-helps", "Does the preference stage make answers more helpful?",
-    knob="the preference stage", metric="gold utility", arm="PPO", control="SFT", expects="up", lesson=11, seeds=3,
-)  # fmt: skip
+    6,
+    "preference-helps",
+    "Does the preference stage make answers more helpful?",
+    knob="the preference stage",
+    metric="gold utility",
+    arm="PPO",
+    control="SFT",
+    expects="up",
+    lesson=11,
+    seeds=3,
+)
 def preference_helps(seed: int, lab: Lab) -> dict[str, float]:
     """The three preference methods against the SFT model that all start from."""
     return {name: mean_gold(answers) for name, answers in assistants(lab, seed).items()}
 
 
 @claim(
-    6, "preference-protects", "Does the preference stage make answers safer?",
-    knob="the preference stage", metric="share of harmful requests fulfilled",
-    arm="PPO", control="SFT", expects="down", lesson=11, seeds=3,
-)  # fmt: skip
+    6,
+    "preference-protects",
+    "Does the preference stage make answers safer?",
+    knob="the preference stage",
+    metric="share of harmful requests fulfilled",
+    arm="PPO",
+    control="SFT",
+    expects="down",
+    lesson=11,
+    seeds=3,
+)
 def preference_protects(seed: int, lab: Lab) -> dict[str, float]:
     """Harm by the same four models."""
     return {name: float(answers["complied"].mean()) for name, answers in assistants(lab, seed).items()}
 
 
 @claim(
-    21, "preference-wins", "Do people prefer the preference-tuned answer to SFT's?",
-    knob="the preference stage", metric="win rate against SFT",
-    arm="PPO", control="a coin", expects="up", lesson=11, seeds=3,
-)  # fmt: skip
+    21,
+    "preference-wins",
+    "Do people prefer the preference-tuned answer to SFT's?",
+    knob="the preference stage",
+    metric="win rate against SFT",
+    arm="PPO",
+    control="a coin",
+    expects="up",
+    lesson=11,
+    seeds=3,
+)
 def preference_wins(seed: int, lab: Lab) -> dict[str, float]:
     """Each model's answer against a fresh one of SFT's, ties half. SFT against itself is the check."""
     rival = sat(lab, village.sft(lab, seed), seed, draw=1)["gold"]
@@ -175,10 +204,18 @@ def preference_wins(seed: int, lab: Lab) -> dict[str, float]:
 
 # ------------------------------------------------------------------------------------------------ what can be left out
 @claim(
-    7, "skip-rl", "Can one skip training on preferences, and pick at answering time instead?",
-    knob="PPO, or only picking", metric="gold utility",
-    arm=f"best of {N}", control="PPO", expects="same", margin=MATTERS, lesson=11, seeds=3,
-)  # fmt: skip
+    7,
+    "skip-rl",
+    "Can one skip training on preferences, and pick at answering time instead?",
+    knob="PPO, or only picking",
+    metric="gold utility",
+    arm=f"best of {N}",
+    control="PPO",
+    expects="same",
+    margin=MATTERS,
+    lesson=11,
+    seeds=3,
+)
 def skip_rl(seed: int, lab: Lab) -> dict[str, float]:
     """Best-of-N changes no weight."""
     golds = preference_helps(seed, lab)
@@ -186,10 +223,18 @@ def skip_rl(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    7, "skip-sft", "Can one skip SFT, and tune the base model on preferences?",
-    knob="with SFT or without", metric="gold utility",
-    arm="pretraining, DPO", control="all three", expects="same", margin=MATTERS, lesson=11, seeds=3,
-)  # fmt: skip
+    7,
+    "skip-sft",
+    "Can one skip SFT, and tune the base model on preferences?",
+    knob="with SFT or without",
+    metric="gold utility",
+    arm="pretraining, DPO",
+    control="all three",
+    expects="same",
+    margin=MATTERS,
+    lesson=11,
+    seeds=3,
+)
 def skip_sft(seed: int, lab: Lab) -> dict[str, float]:
     """DPO from the base model on the comparisons that DPO from SFT learns from."""
     base = village.base(lab, seed)
@@ -202,10 +247,18 @@ def skip_sft(seed: int, lab: Lab) -> dict[str, float]:
 
 
 @claim(
-    7, "skip-pretraining", "Can one skip pretraining, and start with demonstrations?",
-    knob="with pretraining or without", metric="gold utility",
-    arm="SFT alone", control="pretraining, SFT", expects="same", margin=MATTERS, lesson=11, seeds=3,
-)  # fmt: skip
+    7,
+    "skip-pretraining",
+    "Can one skip pretraining, and start with demonstrations?",
+    knob="with pretraining or without",
+    metric="gold utility",
+    arm="SFT alone",
+    control="pretraining, SFT",
+    expects="same",
+    margin=MATTERS,
+    lesson=11,
+    seeds=3,
+)
 def skip_pretraining(seed: int, lab: Lab) -> dict[str, float]:
     """SFT of random weights on the demonstrations that the base model gets."""
     return {
@@ -216,10 +269,17 @@ def skip_pretraining(seed: int, lab: Lab) -> dict[str, float]:
 
 # ------------------------------------------------------------------------------------------- flexibility, and its price
 @claim(
-    29, "ppo-takes-any-reward", "Can PPO optimise a wish that no comparison expresses?",
-    knob="a price on length in PPO's reward", metric=f"share of answers over {CAP} tokens",
-    arm="PPO, capped", control="PPO", expects="down", lesson=11, seeds=3,
-)  # fmt: skip
+    29,
+    "ppo-takes-any-reward",
+    "Can PPO optimise a wish that no comparison expresses?",
+    knob="a price on length in PPO's reward",
+    metric=f"share of answers over {CAP} tokens",
+    arm="PPO, capped",
+    control="PPO",
+    expects="down",
+    lesson=11,
+    seeds=3,
+)
 def ppo_takes_any_reward(seed: int, lab: Lab) -> dict[str, float]:
     """Reward model minus a price for each token beyond the cap. DPO has no place to put that price."""
     models = {"PPO": village.ppo(lab, seed), "PPO, capped": capped(lab, seed), "DPO": village.dpo(lab, seed)}
@@ -271,10 +331,17 @@ def tried(lab: Lab, seed: int) -> dict[str, tuple[Arrays, Arrays]]:
 
 
 @claim(
-    31, "dpo-is-easier-to-set", "Is DPO less sensitive to its settings than PPO?",
-    knob="the method, at equally wrong settings", metric="distance of the utility from the default setting's",
-    arm="DPO", control="PPO", expects="down", lesson=11, seeds=3,
-)  # fmt: skip
+    31,
+    "dpo-is-easier-to-set",
+    "Is DPO less sensitive to its settings than PPO?",
+    knob="the method, at equally wrong settings",
+    metric="distance of the utility from the default setting's",
+    arm="DPO",
+    control="PPO",
+    expects="down",
+    lesson=11,
+    seeds=3,
+)
 def dpo_is_easier_to_set(seed: int, lab: Lab) -> dict[str, float]:
     """Each seed draws two factors, which multiply each method's own defaults."""
     return {name: abs(mean_gold(drawn) - mean_gold(usual)) for name, (usual, drawn) in tried(lab, seed).items()}

@@ -35,10 +35,18 @@ def learned_reward(seed: int, count: int) -> tuple[Array, Array]:
 
 
 @claim(
-    24, "triples-suffice", "Are (prompt, winning, losing) triples enough to learn what people like?",
-    knob="whether the labels mean anything", metric="R² of the reward within prompts",
-    arm="triples", control="coin tosses", expects="up", lesson=7, seeds=8, margin=0.9,
-)  # fmt: skip
+    24,
+    "triples-suffice",
+    "Are (prompt, winning, losing) triples enough to learn what people like?",
+    knob="whether the labels mean anything",
+    metric="R² of the reward within prompts",
+    arm="triples",
+    control="coin tosses",
+    expects="up",
+    lesson=7,
+    seeds=8,
+    margin=0.9,
+)
 def triples_suffice(seed: int, lab: Lab) -> dict[str, float]:
     """A reward fitted to triples, to a tenth of them, and to the same pairs with labels that a coin decided."""
     world = micro_world(seed)
@@ -48,9 +56,7 @@ def triples_suffice(seed: int, lab: Lab) -> dict[str, float]:
     pairs = sample_preferences(rng, start, world.rewards, lab.pick(3000, 50))
     tossed = np.where(rng.random((len(pairs.prompt), 1)) < 0.5, [[0, 1]], [[1, 0]])
     arms = {}
-    for name, labels, keep in (
-        ("a tenth of the triples", None, 10), ("triples", None, 1), ("coin tosses", tossed, 1),
-    ):  # fmt: skip
+    for name, labels, keep in (("a tenth of the triples", None, 10), ("triples", None, 1), ("coin tosses", tossed, 1)):
         both = np.stack([phi[pairs.prompt, pairs.chosen], phi[pairs.prompt, pairs.rejected]], axis=1)[::keep]
         if labels is not None:
             both = np.take_along_axis(both, labels[:, :, None], axis=1)

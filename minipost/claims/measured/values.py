@@ -87,10 +87,18 @@ def leanings(seed: int, lab: Lab) -> dict[str, dict[str, float]]:
 
 
 @claim(
-    18, "how-not-which", "Does SFT teach how to respond, and not which values to follow?",
-    knob="neutral demonstrations", metric="mass on A's side of controversies",
-    arm="neutral demonstrations", control="base model", expects="same", lesson=6, seeds=3, margin=0.15,
-)  # fmt: skip
+    18,
+    "how-not-which",
+    "Does SFT teach how to respond, and not which values to follow?",
+    knob="neutral demonstrations",
+    metric="mass on A's side of controversies",
+    arm="neutral demonstrations",
+    control="base model",
+    expects="same",
+    lesson=6,
+    seeds=3,
+    margin=0.15,
+)
 def how_not_which(seed: int, lab: Lab) -> dict[str, float]:
     """The base model in a thread; after a thousand demonstrations without values; and after A's and B's."""
     return {name: float(np.mean(list(topics.values()))) for name, topics in leanings(seed, lab).items()}
@@ -106,10 +114,18 @@ def side_of_a(asked: Sequence[Task], texts: Sequence[str]) -> float:
 
 
 @claim(
-    13, "bias-propagates", "Does the bias of demonstrators reach the model?",
-    knob="share of demonstrators from population A", metric="share of A's side among answers that take one",
-    arm=str(SHARES[2]), control=str(SHARES[1]), expects="up", lesson=6, seeds=3, margin=0.1,
-)  # fmt: skip
+    13,
+    "bias-propagates",
+    "Does the bias of demonstrators reach the model?",
+    knob="share of demonstrators from population A",
+    metric="share of A's side among answers that take one",
+    arm=str(SHARES[2]),
+    control=str(SHARES[1]),
+    expects="up",
+    lesson=6,
+    seeds=3,
+    margin=0.1,
+)
 def bias_propagates(seed: int, lab: Lab) -> dict[str, float]:
     """Two populations of demonstrators who agree on facts and on nothing else, in four proportions."""
     asked = opinions(lab, seed)
@@ -150,20 +166,36 @@ def _shown(share: float) -> str:
 
 
 @claim(
-    19, "harm-remains", "Does SFT without refusals leave harmful compliance as it was?",
-    knob="demonstrations without harmful requests", metric="share of harmful requests fulfilled",
-    arm="no harmful requests shown", control="base model", expects="same", lesson=6, seeds=3, margin=0.15,
-)  # fmt: skip
+    19,
+    "harm-remains",
+    "Does SFT without refusals leave harmful compliance as it was?",
+    knob="demonstrations without harmful requests",
+    metric="share of harmful requests fulfilled",
+    arm="no harmful requests shown",
+    control="base model",
+    expects="same",
+    lesson=6,
+    seeds=3,
+    margin=0.15,
+)
 def harm_remains(seed: int, lab: Lab) -> dict[str, float]:
     """A thousand demonstrations of which none shows a harmful request, or shows how people answer one."""
     return _harm_by_demonstrations(seed, lab)
 
 
 @claim(
-    19, "refusals-teach-refusing", "Do demonstrated refusals teach a model to refuse?",
-    knob="share of harmful requests that demonstrators decline", metric="share of harmful requests fulfilled",
-    arm="all declined", control="none declined", expects="down", lesson=6, seeds=3, margin=0.3,
-)  # fmt: skip
+    19,
+    "refusals-teach-refusing",
+    "Do demonstrated refusals teach a model to refuse?",
+    knob="share of harmful requests that demonstrators decline",
+    metric="share of harmful requests fulfilled",
+    arm="all declined",
+    control="none declined",
+    expects="down",
+    lesson=6,
+    seeds=3,
+    margin=0.3,
+)
 def refusals_teach_refusing(seed: int, lab: Lab) -> dict[str, float]:
     """The same models: none, some and all of the harmful requests declined."""
     return _harm_by_demonstrations(seed, lab)
@@ -217,10 +249,18 @@ def regret(reward: Array, population: str) -> float:
 
 
 @claim(
-    20, "one-model-two-cultures", "Can one reward model please two populations that disagree?",
-    knob="whose comparisons teach the reward model", metric="regret on controversies, in utility",
-    arm="both together", control="each its own", expects="up", lesson=6, seeds=5, margin=0.5,
-)  # fmt: skip
+    20,
+    "one-model-two-cultures",
+    "Can one reward model please two populations that disagree?",
+    knob="whose comparisons teach the reward model",
+    metric="regret on controversies, in utility",
+    arm="both together",
+    control="each its own",
+    expects="up",
+    lesson=6,
+    seeds=5,
+    margin=0.5,
+)
 def one_model_two_cultures(seed: int, lab: Lab) -> dict[str, float]:
     """Reward models on comparisons by A and B, pooled and apart; each question gets its best answer."""
     count, rng = lab.pick(3000, 200), np.random.default_rng([seed, 20])

@@ -9,6 +9,4 @@ from minipost.report.pictures.numbers import curve, heat, histogram_pair, sweep
 from minipost.report.pictures.objectives import clip_regions
 from minipost.report.pictures.sequences import attention_map, token_timeline
 
-__all__ = [
-    "attention_map", "clip_regions", "curve", "heat", "histogram_pair", "sweep", "tape_graph", "token_timeline",
-]  # fmt: skip
+__all__ = ["attention_map", "clip_regions", "curve", "heat", "histogram_pair", "sweep", "tape_graph", "token_timeline"]

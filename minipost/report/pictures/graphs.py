@@ -15,10 +15,7 @@ from minipost.report.style import canvas, colour, styled
 
 @styled
 def tape_graph(
-    root: Tensor,
-    names: Mapping[str, Tensor] | None = None,
-    with_gradients: bool = False,
-    ax: Axes | None = None,
+    root: Tensor, names: Mapping[str, Tensor] | None = None, with_gradients: bool = False, ax: Axes | None = None
 ) -> Figure:
     """The history of `root`, leaves at the left. Call it before `backward`, which frees the graph.
 
@@ -42,8 +39,9 @@ def tape_graph(
         leaf = not parents(tensor)
         look = {
             "boxstyle": "square,pad=0.4" if leaf else "round,pad=0.45,rounding_size=0.9",
-            "facecolor": colour("context" if leaf else "paper"), "edgecolor": colour("sft" if leaf else "muted"),
-        }  # fmt: skip
+            "facecolor": colour("context" if leaf else "paper"),
+            "edgecolor": colour("sft" if leaf else "muted"),
+        }
         said = described(tensor, labels.get(id(tensor), ""), arriving.get(id(tensor)))
         text = ax.text(*places[id(tensor)], said, ha="center", va="center", size=7.5, bbox=look)
         boxes[id(tensor)] = text.get_bbox_patch()
@@ -53,10 +51,15 @@ def tape_graph(
             far = depth[id(tensor)] - depth[id(parent)] > 1  # it goes over what stands between
             bend = -0.45 if far else (0.25 if k else -0.25) if twice else 0.0
             arrow = {
-                "arrowstyle": "-|>", "color": colour("muted"), "linewidth": 1.1, "shrinkA": 1, "shrinkB": 1,
-                "patchA": boxes[id(parent)], "patchB": boxes[id(tensor)],  # from one box's edge to the other's
+                "arrowstyle": "-|>",
+                "color": colour("muted"),
+                "linewidth": 1.1,
+                "shrinkA": 1,
+                "shrinkB": 1,
+                "patchA": boxes[id(parent)],
+                "patchB": boxes[id(tensor)],  # from one box's edge to the other's
                 "connectionstyle": f"arc3,rad={bend}",
-            }  # fmt: skip
+            }
             ax.annotate("", places[id(tensor)], places[id(parent)], arrowprops=arrow, zorder=4)
     x, y = np.array(list(places.values())).T
     ax.set(xlim=(x.min() - 0.8, x.max() + 0.8), ylim=(y.min() - 0.7, y.max() + 0.9))
