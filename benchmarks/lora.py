@@ -19,12 +19,12 @@ import numpy as np
 
 from benchmarks.harness import timed
 from minipost.config import parse
-from minipost.convert import ImportConfig, import_run
-from minipost.model import Sampling, generate, readout
+from minipost.interop.command import ImportConfig, import_run
+from minipost.model import Sampling, generate, heads
 from minipost.runs import Run
 from minipost.stages import dpo, sft
+from minipost.stages.base import Model, read_off
 from minipost.stages.pairs import encode_pair
-from minipost.stages.training import Model, read_off
 from minipost.text import prompt_tokens
 from minipost.world.collect import Demonstration, Pair
 
@@ -69,7 +69,7 @@ class Measured:
 def measure(model: Model, pairs: list[Pair]) -> Measured:
     sides = [encode_pair(model.tokenizer, pair) for pair in pairs]
     flat = [side for pair in sides for side in pair]
-    logps = read_off(readout.sequence_logps, model, flat, ROW, group=16).reshape(-1, 2)
+    logps = read_off(heads.sequence_logps, model, flat, ROW, group=16).reshape(-1, 2)
     return Measured(logps, np.array([[len(side.response) for side in pair] for pair in sides]))
 
 

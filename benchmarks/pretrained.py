@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.harness import timed
 from benchmarks.machine import read_bandwidth
 from minipost.config import parse
-from minipost.convert import ExportConfig, export_run, read
 from minipost.interop import Checkpoint
+from minipost.interop.command import ExportConfig, export_run, read
 from minipost.model import Sampling, generate, threads
 from minipost.runs import save_model
 from minipost.text import prompt_tokens

@@ -31,7 +31,7 @@ from minipost.config import parse
 from minipost.model import threads, with_head
 from minipost.runs import Run
 from minipost.stages import dpo, ppo, reward
-from minipost.stages.training import Model, minibatch
+from minipost.stages.base import Model, minibatch
 from minipost.text import Tokenizer
 from minipost.text.batching import Example
 

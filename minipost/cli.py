@@ -13,12 +13,16 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from minipost import __version__
 from minipost.errors import UserError
 
 COMMANDS = {  # name: (module:function, what it does)
-    "tour": ("minipost.own.tour:command", "the whole pipeline, in the simulated world or on your data, with a report"),
+    "tour": (
+        "minipost.tour.files:command",
+        "the whole pipeline, in the simulated world or on your data, with a report",
+    ),
     "pretrain": ("minipost.stages.pretrain:command", "learn the language and the facts of a noisy web"),
     "sft": ("minipost.stages.sft:command", "learn to converse from demonstrations"),
     "reward": ("minipost.stages.reward:command", "learn a reward model from comparisons"),
@@ -29,17 +33,20 @@ COMMANDS = {  # name: (module:function, what it does)
         "the same without a value network: GRPO and RLOO compare a group of answers",
     ),
     "dpo": ("minipost.stages.dpo:command", "learn from comparisons directly, without a reward model"),
-    "data": ("minipost.examine:command", "examine a file of your own: format, bad rows, counts, tokens"),
+    "data": ("minipost.data.command:command", "examine a file of your own: format, bad rows, counts, tokens"),
     "plot": ("minipost.report.compare:command", "compare the metrics of runs in one figure"),
-    "chat": ("minipost.chat:command", "talk with a trained model"),
-    "import": ("minipost.convert:import_command", "bring a checkpoint in: Hugging Face, GGUF, llama2.c, smollm2"),
-    "export": ("minipost.convert:export_command", "take a trained model out, as a folder for transformers"),
+    "chat": ("minipost.tour.chat:command", "talk with a trained model"),
+    "import": (
+        "minipost.interop.command:import_command",
+        "bring in a checkpoint: Hugging Face, GGUF, llama2.c, smollm2",
+    ),
+    "export": ("minipost.interop.command:export_command", "take a trained model out, as a folder for transformers"),
     "laws": ("minipost.laws.command:command", "hold a loss, ours or yours, to the laws of its maths"),
-    "claims": ("minipost.claims.command:command", "measure what is said about post-training, claim by claim"),
-    "lesson": ("minipost.lessons.command:lesson_command", "build a lesson's page, or check that it is fresh"),
-    "exercise": ("minipost.lessons.command:exercise_command", "check your solutions of a lesson's exercises"),
-    "site": ("minipost.site.command:command", "build lessons, claims and API as a site that works offline"),
-    "eval": ("minipost.evaluate:command", "measure a trained model"),
+    "claims": ("lessons.experiments.command:command", "measure what is said about post-training, claim by claim"),
+    "lesson": ("lessons.tools.command:lesson_command", "build a lesson's page, or check that it is fresh"),
+    "exercise": ("lessons.tools.command:exercise_command", "check your solutions of a lesson's exercises"),
+    "site": ("lessons.tools.site.command:command", "build lessons, claims and API as a site that works offline"),
+    "eval": ("minipost.tour.evaluate:command", "measure a trained model"),
 }
 COMPLETION = "minipost.completion:command"
 EXIT_CODES = """exit codes:
@@ -76,6 +83,8 @@ def run(name: str, *rest: str) -> int:
         return 2
     module, function = COMPLETION.split(":") if name == "--completion" else COMMANDS[name][0].split(":")
     try:
+        if module.startswith("lessons."):
+            _checkout_for(name)
         return getattr(import_module(module), function)(list(rest)) or 0
     except UserError as error:
         print(f"minipost {name}: error: {error}", file=sys.stderr)
@@ -83,6 +92,19 @@ def run(name: str, *rest: str) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"minipost {name}: {str(interrupt) or 'Stopped.'}", file=sys.stderr)
         return 130
+
+
+def _checkout_for(name: str) -> None:
+    """Let Python import `lessons` from the checkout around the current folder; the installed package has none."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[1]):
+        if (folder / "lessons" / "__main__.py").is_file():
+            sys.path.insert(0, str(folder))
+            return
+    raise UserError(
+        f"minipost {name} needs the lessons, which are not part of the installed package; get minipost's source "
+        "(pip download --no-deps --no-binary :all: minipost), unpack it, and run this inside of its folder."
+    )
 
 
 def _help() -> str:

@@ -28,19 +28,19 @@ from minipost.errors import UserError
 SHELLS = ("bash", "zsh", "fish")
 
 CONFIGS = {  # command: where its configuration stands
-    "tour": "minipost.own.plan:OwnTourConfig",
+    "tour": "minipost.tour.own_plan:OwnTourConfig",
     "pretrain": "minipost.stages.pretrain:PretrainConfig",
     "sft": "minipost.stages.sft:SFTConfig",
     "reward": "minipost.stages.reward:RewardConfig",
     "best-of-n": "minipost.stages.best_of_n:BestOfNConfig",
     "ppo": "minipost.stages.ppo:PPOConfig",
     "dpo": "minipost.stages.dpo:DPOConfig",
-    "data": "minipost.examine:DataConfig",
+    "data": "minipost.data.command:DataConfig",
     "plot": "minipost.report.compare:PlotConfig",
-    "chat": "minipost.chat:ChatConfig",
-    "import": "minipost.convert:ImportConfig",
-    "export": "minipost.convert:ExportConfig",
-    "eval": "minipost.evaluate:EvalConfig",
+    "chat": "minipost.tour.chat:ChatConfig",
+    "import": "minipost.interop.command:ImportConfig",
+    "export": "minipost.interop.command:ExportConfig",
+    "eval": "minipost.tour.evaluate:EvalConfig",
 }
 
 

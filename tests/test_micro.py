@@ -12,8 +12,19 @@ from law_strategies import gradient, law, logistic, numbers, seeds
 from numpy.testing import assert_allclose
 
 from minipost.autograd import log_softmax
-from minipost.estimators import best_of_n_kl_bound, grpo, rloo, token_rewards
-from minipost.losses import bradley_terry, exact_kl, k1, k2, k3, sequence_logps, sigmoid
+from minipost.losses import (
+    best_of_n_kl_bound,
+    bradley_terry,
+    exact_kl,
+    grpo,
+    k1,
+    k2,
+    k3,
+    rloo,
+    sequence_logps,
+    sigmoid,
+    token_rewards,
+)
 from minipost.world.micro import (
     MicroWorld,
     exact_best_of_n,

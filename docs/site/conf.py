@@ -1,4 +1,4 @@
-"""How Sphinx builds the site. `minipost site` calls it with the tree that `minipost.site.sources` assembles."""
+"""How Sphinx builds the site. `minipost site` calls it with the tree that `lessons.tools.site.sources` assembles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ author = "The minipost authors"
 copyright = author
 release = version = minipost.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "minipost.site.extension"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "lessons.tools.site.extension"]
 exclude_patterns = ["LICENSE", "docs/site"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 4

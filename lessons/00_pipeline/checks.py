@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from lessons.tools import Check, Property
 from minipost.laws.law import Claim, equal
 from minipost.laws.strategies import small_array
-from minipost.lessons import Check, Property
 
 two = st.fixed_dictionaries({"ours": small_array(3), "theirs": small_array(3)})
 sample = st.fixed_dictionaries({"values": small_array(4)})

@@ -33,15 +33,15 @@ import json
 
 import numpy as np
 
-from minipost.claims import Lab, village
-from minipost.lessons import say, show, source_of, table
+from lessons.experiments import Lab, village
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import sweep, token_timeline
 from minipost.losses import bradley_terry, dpo, policy_loss
 from minipost.report.gallery import gallery
-from minipost.report.pictures import sweep, token_timeline
 from minipost.report.wording import interval, label, number, percent
-from minipost.stages.training import Model
+from minipost.stages.base import Model
 from minipost.text import Message, render
-from minipost.tour import TourConfig, plan, tour
+from minipost.tour.world import TourConfig, plan, tour
 from minipost.world import Demonstrator, Utility
 from minipost.world.collect import answer
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from lessons.tools import Check, Property
 from minipost.laws.law import Claim, equal, slope
 from minipost.laws.strategies import small_array
-from minipost.lessons import Check, Property
 
 STEP = 1e-6
 

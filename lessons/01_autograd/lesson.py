@@ -23,14 +23,14 @@
 # %%
 import numpy as np
 
+from lessons.experiments import Lab
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import curve, heat, sweep, tape_graph
 from minipost.autograd import AutogradError, Tensor, check_gradient, primitives, softplus, tanh
 from minipost.autograd.fused import rms_norm
 from minipost.autograd.inspecting import gradients, parents
 from minipost.autograd.tensor import record
-from minipost.claims import Lab
 from minipost.kernels import rms_norm as rms_norm_kernel
-from minipost.lessons import say, show, source_of, table
-from minipost.report.pictures import curve, heat, sweep, tape_graph
 
 lab = Lab()
 

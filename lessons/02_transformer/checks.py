@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from lessons.tools import Check, Property
 from minipost.kernels import attention, rope
 from minipost.laws.law import Claim, equal
 from minipost.laws.strategies import small_array
-from minipost.lessons import Check, Property
 
 
 def at(x: np.ndarray, position: int, base: float = 10000.0) -> np.ndarray:

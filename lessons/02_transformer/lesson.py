@@ -28,16 +28,16 @@ import time
 
 import numpy as np
 
+from lessons.experiments import Lab, village
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import attention_map, curve, heat, sweep
 from minipost.autograd import check_gradient, fused
-from minipost.claims import Lab, village
 from minipost.kernels import adamw, attention, cross_entropy, decode, rms_norm, rope, swiglu
 from minipost.kernels.blas import matmul_into
-from minipost.lessons import say, show, source_of, table
 from minipost.model import generate, hidden_states, output_weight, shapes
 from minipost.model.transformer import rotary_table, trunk
-from minipost.report.pictures import attention_map, curve, heat, sweep
 from minipost.report.style import canvas, colour, note, styled
-from minipost.stages.training import Model
+from minipost.stages.base import Model
 from minipost.text import indented, prompt_tokens
 from minipost.world.pages import Pages
 

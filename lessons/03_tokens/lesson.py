@@ -30,12 +30,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from minipost.claims import Lab, measure, village
-from minipost.claims.statistics import paired_interval
-from minipost.lessons import say, show, source_of, table
-from minipost.model import readout
-from minipost.report.pictures import curve, heat, sweep, token_timeline
-from minipost.stages.training import Model
+from lessons.experiments import Lab, measure, village
+from lessons.experiments.statistics import paired_interval
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import curve, heat, sweep, token_timeline
+from minipost.model import heads
+from minipost.stages.base import Model
 from minipost.text import Message, Tokenizer, bpe, chat, indented, prompt_tokens, render, response_tokens
 from minipost.text.batching import Example, pack
 from minipost.world import Demonstrator
@@ -379,7 +379,7 @@ examples = [
 
 def response_logps(rows):
     """log p(response) of every sequence in some rows."""
-    return np.asarray(readout.sequence_logps(base.weights, base.config, rows)).astype(float)
+    return np.asarray(heads.sequence_logps(base.weights, base.config, rows)).astype(float)
 
 
 alone = np.concatenate([response_logps(pack([example], row_length=len(example))) for example in examples])

@@ -24,22 +24,22 @@
 # %%
 import numpy as np
 
+from lessons.experiments import Lab, measure, village
+from lessons.experiments.measured.asking import continued, in_a_thread, judged
+from lessons.experiments.measured.pretraining import BUDGETS, as_examples, fact_probes, fresh_pages, page_losses
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import curve, heat, sweep, token_timeline
 from minipost.autograd import Tensor, fused
-from minipost.claims import Lab, measure, village
-from minipost.claims.measured.asking import continued, in_a_thread, judged
-from minipost.claims.measured.pretraining import BUDGETS, as_examples, fact_probes, fresh_pages, page_losses
 from minipost.kernels import cross_entropy as kernel
 from minipost.laws import judge
-from minipost.lessons import say, show, source_of, table
 from minipost.losses import cross_entropy
-from minipost.model import count, init_weights, output_weight, readout
-from minipost.report.pictures import curve, heat, sweep, token_timeline
+from minipost.model import count, heads, init_weights, output_weight
 from minipost.report.plots import pizza
 from minipost.report.style import canvas, colour, styled
 from minipost.report.wording import percent
 from minipost.runs.folder import read_metrics
+from minipost.stages.base import Model
 from minipost.stages.pretrain import next_token_loss
-from minipost.stages.training import Model
 from minipost.text.batching import pack, stream
 from minipost.world import PIZZA_MODES, Utility
 from minipost.world.dice import Dice, Throw
@@ -114,7 +114,7 @@ source_of(stream)
 
 # %%
 weights = init_weights(base.config, np.random.default_rng(0))
-hidden = readout.response_states(weights, base.config, one_row)  # [T, C]
+hidden = heads.response_states(weights, base.config, one_row)  # [T, C]
 z = (hidden @ output_weight(weights).T)[None]  # [1, T, V]
 plain = -np.mean([z[0, i, y] - np.log(np.exp(z[0, i]).sum()) for i, y in enumerate(one_row.targets)])
 with_loss = cross_entropy(z, one_row.targets[None], np.ones((1, len(ids) - 1)))
@@ -215,7 +215,7 @@ def rhyme_losses(model, seed, rhymes):
         whole = pages.rhyme(dice)
         examples = as_examples(model, ["\n".join(whole.split("\n")[:k]) for k in (1, 2, 3)])
         shards = [pack([e], 128) for e in examples]
-        nats = [-float(readout.sequence_logps(model.weights, model.config, s)[0]) for s in shards]
+        nats = [-float(heads.sequence_logps(model.weights, model.config, s)[0]) for s in shards]
         lines.append(
             [nats[0] / len(examples[0].response), *(np.diff(nats) / np.diff([len(e.response) for e in examples]))]
         )

@@ -26,20 +26,20 @@ from itertools import pairwise
 
 import numpy as np
 
+from lessons.experiments import Lab, measure, village
+from lessons.experiments.measured.asking import continued, in_chat
+from lessons.experiments.measured.demonstrations import COUNTS, QUIRK, from_scratch
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import curve, sweep, token_timeline
 from minipost.autograd import Tensor
-from minipost.claims import Lab, measure, village
-from minipost.claims.measured.asking import continued, in_chat
-from minipost.claims.measured.demonstrations import COUNTS, QUIRK, from_scratch
 from minipost.laws import judge
-from minipost.lessons import say, show, source_of, table
 from minipost.losses import cross_entropy
-from minipost.model import logits, readout
-from minipost.report.pictures import curve, sweep, token_timeline
+from minipost.model import heads, logits
 from minipost.report.plots import pizza
 from minipost.report.wording import percent
 from minipost.runs.folder import read_metrics
 from minipost.stages import sft as stage
-from minipost.stages.training import Model
+from minipost.stages.base import Model
 from minipost.text import prompt_tokens, response_tokens
 from minipost.text.batching import Example, pack
 from minipost.world import PIZZA_MODES, Demonstrator
@@ -121,7 +121,7 @@ table(
 source_of(stage.plain_loss)
 
 # %% [markdown]
-# and once fast, packed into rows, with logits for the learned positions only (`readout.response_states`, then the kernel of
+# and once fast, packed into rows, with logits for the learned positions only (`heads.response_states`, then the kernel of
 # lesson 4). The two against a loop in NumPy:
 
 # %%
@@ -134,7 +134,7 @@ for e in examples:
         loop.append(np.log(np.exp(row - row.max()).sum()) + row.max() - row[y])
 slow = stage.plain_loss(base.weights, base.config, examples)
 packed = pack(examples, 128)
-fast = -readout.response_logps(base.weights, base.config, packed)[0].sum() / len(packed.targets)
+fast = -heads.response_logps(base.weights, base.config, packed)[0].sum() / len(packed.targets)
 table(
     ["loss of the base model on six demonstrations", "nats per token"],
     [["NumPy, a loop", f"{np.mean(loop):.6f}"], ["plain_loss", f"{slow:.6f}"], ["packed, compiled", f"{fast:.6f}"]],
@@ -177,7 +177,7 @@ tuned = Model.load(folder)
 
 def learned_logps(model):
     """log p of each response token of our example, [R]."""
-    return np.asarray(readout.response_logps(model.weights, model.config, pack([example], 128))[0])[0]
+    return np.asarray(heads.response_logps(model.weights, model.config, pack([example], 128))[0])[0]
 
 
 before, after = learned_logps(base), learned_logps(tuned)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from lessons.tools import Check, Property
 from minipost.laws.law import Claim, at_least, equal
-from minipost.lessons import Check, Property
 
 SMALL = 1e-4
 

@@ -23,11 +23,10 @@
 # %%
 import numpy as np
 
-from minipost.autograd import Tensor
-from minipost.claims import Lab, measure, village
-from minipost.claims.measured.asking import in_a_thread, in_chat, judged
-from minipost.claims.measured.demonstrations import right
-from minipost.claims.measured.values import (
+from lessons.experiments import Lab, measure, village
+from lessons.experiments.measured.asking import in_a_thread, in_chat, judged
+from lessons.experiments.measured.demonstrations import right
+from lessons.experiments.measured.values import (
     SHARES,
     answer_features,
     candidates,
@@ -39,14 +38,15 @@ from minipost.claims.measured.values import (
     reward_of,
     side_answers,
 )
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import curve, heat, histogram_pair, sweep, token_timeline
+from minipost.autograd import Tensor
 from minipost.laws import judge
-from minipost.lessons import say, show, source_of, table
 from minipost.losses import bradley_terry
-from minipost.model import readout
-from minipost.report.pictures import curve, heat, histogram_pair, sweep, token_timeline
+from minipost.model import heads
 from minipost.report.style import canvas, colour, styled
 from minipost.report.wording import number, percent
-from minipost.stages.training import Model
+from minipost.stages.base import Model
 from minipost.text import prompt_tokens, response_tokens
 from minipost.text.batching import Example, pack
 from minipost.world import Demonstrator, Utility
@@ -132,7 +132,7 @@ task = min(opinions(lab, 0), key=lambda task: len(task.prompt))
 text = min(side_answers(task, world.stance(task.key, "A")), key=len)
 t = tuned.tokenizer
 example = Example(prompt_tokens(t, task.prompt), response_tokens(t, text)[:-1])  # open-ended: manners may follow
-logps = readout.response_logps(tuned.weights, tuned.config, pack([example], 128))[0][0]  # [R]
+logps = heads.response_logps(tuned.weights, tuned.config, pack([example], 128))[0][0]  # [R]
 names = [t.decode([i]) for i in (*example.prompt, *example.response)]
 P = len(example.prompt)
 show(

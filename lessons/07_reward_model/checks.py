@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from lessons.tools import Check, Property
 from minipost.laws.law import Claim, at_least, equal, slope
 from minipost.laws.strategies import numbers
-from minipost.lessons import Check, Property
 
 gaps = st.lists(st.integers(-3, 3), min_size=1, max_size=3).map(lambda x: np.array(x, float))
 temperatures = st.sampled_from([1.0, 0.5, 2.0])

@@ -25,20 +25,20 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from lessons.experiments import Lab, measure, village
+from lessons.experiments.candidates import encoded, preferred
+from lessons.experiments.measured.judging import agreement, by_gap, judge_of, minimal_pairs, ranking
+from lessons.experiments.measured.margins import trained
+from lessons.experiments.measured.triples import learned_reward
+from lessons.experiments.statistics import interval
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import curve, sweep, token_timeline
 from minipost import losses
 from minipost.autograd import Tensor
-from minipost.claims import Lab, measure, village
-from minipost.claims.candidates import encoded, preferred
-from minipost.claims.measured.judging import agreement, by_gap, judge_of, minimal_pairs, ranking
-from minipost.claims.measured.margins import trained
-from minipost.claims.measured.triples import learned_reward
-from minipost.claims.statistics import interval
-from minipost.lessons import say, show, source_of, table
-from minipost.report.pictures import curve, sweep, token_timeline
 from minipost.report.style import HEIGHT, WIDTH, canvas, colour, styled
 from minipost.runs import read_metrics
 from minipost.stages import reward as stage
-from minipost.stages.training import Model
+from minipost.stages.base import Model
 from minipost.world import Labeler
 from minipost.world.utility import Weights
 

@@ -28,15 +28,14 @@ from math import comb
 import numpy as np
 from matplotlib.figure import Figure
 
-from minipost import estimators
-from minipost.claims import Lab, measure, village
-from minipost.claims.candidates import candidates, scored
-from minipost.claims.measured.micro_reward import micro_world
-from minipost.claims.measured.picking import SIZES, TEMPERATURES, at, by_temperature, gains, pool, village_gains
-from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound, best_of_n_pmf
-from minipost.lessons import say, show, source_of, table
-from minipost.losses import exact_kl
-from minipost.report.pictures import curve, heat, sweep
+from lessons.experiments import Lab, measure, village
+from lessons.experiments.candidates import candidates, scored
+from lessons.experiments.measured.micro_reward import micro_world
+from lessons.experiments.measured.picking import SIZES, TEMPERATURES, at, by_temperature, gains, pool, village_gains
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import curve, heat, sweep
+from minipost import losses
+from minipost.losses import best_of_n_estimate, best_of_n_kl_bound, best_of_n_pmf, exact_kl
 from minipost.report.style import canvas, colour, styled
 from minipost.world.micro import exact_best_of_n, exact_reward
 from minipost.world.utility import Weights
@@ -65,7 +64,7 @@ def pick_pmf(p, n):  # [M], sorted by score -> [M]
     return F**n - (F - p) ** n
 
 
-source_of(estimators.best_of_n.best_of_n_log_ratio)
+source_of(losses.best_of_n.best_of_n_log_ratio)
 rng = np.random.default_rng(0)
 p = rng.dirichlet(np.ones(6))  # six outcomes, no two with equal scores
 for n in (1, 2, 16):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minipost.lessons import Check
+from lessons.tools import Check
 
 CHECKS = [
     Check(

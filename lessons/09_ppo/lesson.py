@@ -24,17 +24,16 @@
 # %%
 import numpy as np
 
+from lessons.experiments import Lab, measure, village
+from lessons.experiments.measured.optimising import GOLD, PROXY, diary, unpriced
+from lessons.experiments.statistics import interval
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import clip_regions, curve, heat, sweep, token_timeline
 from minipost.autograd import Tensor, fused
-from minipost.claims import Lab, measure, village
-from minipost.claims.measured.optimising import GOLD, PROXY, diary, unpriced
-from minipost.claims.statistics import interval
-from minipost.estimators import gae, token_rewards
-from minipost.lessons import say, show, source_of, table
-from minipost.losses import policy_loss
-from minipost.report.pictures import clip_regions, curve, heat, sweep, token_timeline
+from minipost.losses import gae, policy_loss, token_rewards
 from minipost.report.style import canvas, colour, styled
 from minipost.stages import ppo, rollouts
-from minipost.stages.training import Model
+from minipost.stages.base import Model
 from minipost.world import Utility
 from minipost.world.collect import answer
 

@@ -24,19 +24,19 @@
 # %%
 import numpy as np
 
+from lessons.experiments import Lab, measure, village
+from lessons.experiments.measured.direct import BETA, FLIPPED, PAIRS, SMOOTHING, examined, reference, trained
+from lessons.experiments.measured.micro_reward import micro_world
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import curve, sweep, token_timeline
 from minipost.autograd import Tensor
-from minipost.claims import Lab, measure, village
-from minipost.claims.measured.direct import BETA, FLIPPED, PAIRS, SMOOTHING, examined, reference, trained
-from minipost.claims.measured.micro_reward import micro_world
-from minipost.lessons import say, show, source_of, table
 from minipost.losses import dpo as losses
-from minipost.model import readout
-from minipost.report.pictures import curve, sweep, token_timeline
+from minipost.model import heads
 from minipost.report.style import MARKERS, canvas, colour, note, styled
 from minipost.runs import read_metrics
 from minipost.stages import dpo
+from minipost.stages.base import Model
 from minipost.stages.pairs import encode_pair
-from minipost.stages.training import Model
 from minipost.text.batching import pack
 from minipost.world.collect import read_pairs
 from minipost.world.micro import exact_dpo_loss, exact_objective, log_partition, optimal_policy
@@ -166,7 +166,7 @@ pick = min(range(len(pairs)), key=awkward)
 batch = pack(encoded[pick], 128)
 print("packed tokens", batch.tokens.shape, " mask", batch.mask.shape, " response lengths", batch.lengths)
 print(f"prompt    {pairs[pick].prompt}\nchosen    {pairs[pick].chosen}\nrejected  {pairs[pick].rejected}")
-change = np.subtract(*[readout.response_logps(m.weights, m.config, batch)[0] for m in (tuned, sft)])  # [2, R]
+change = np.subtract(*[heads.response_logps(m.weights, m.config, batch)[0] for m in (tuned, sft)])  # [2, R]
 for side, name in enumerate(("chosen", "rejected")):
     example, ratios = encoded[pick][side], change[side][batch.mask[side]]
     prompt, R = example.prompt[-2:], min(len(example.response), 14)

@@ -31,13 +31,12 @@ import inspect
 
 import numpy as np
 
-from minipost.claims import Lab, measure, village
-from minipost.claims.measured import stages
-from minipost.claims.statistics import interval
-from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound
-from minipost.lessons import say, show, source_of, table
-from minipost.losses import exact_kl, wins
-from minipost.report.pictures import heat, histogram_pair, sweep
+from lessons.experiments import Lab, measure, village
+from lessons.experiments.measured import stages
+from lessons.experiments.statistics import interval
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import heat, histogram_pair, sweep
+from minipost.losses import best_of_n_estimate, best_of_n_kl_bound, exact_kl, wins
 from minipost.report.plots import kl_axis
 from minipost.report.style import MARKERS, canvas, colour, note, styled
 from minipost.runs import read_metrics

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from lessons.tools import Check, Property
 from minipost.laws.law import Claim, at_most, equal, slope
 from minipost.laws.strategies import numbers
-from minipost.lessons import Check, Property
 
 coefficients = numbers(0.2, 3.0, often=[1.0, 2.0])
 distances = st.lists(st.integers(1, 12), min_size=3, max_size=6, unique=True).map(lambda x: np.sort(x) / 4)

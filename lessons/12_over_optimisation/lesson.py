@@ -26,9 +26,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from minipost.claims import Lab, measure, village
-from minipost.claims.candidates import candidates, scored
-from minipost.claims.measured.over_optimisation import (
+from lessons.experiments import Lab, measure, village
+from lessons.experiments.candidates import candidates, scored
+from lessons.experiments.measured.over_optimisation import (
     FEW,
     PRICES,
     SIZES,
@@ -42,9 +42,9 @@ from minipost.claims.measured.over_optimisation import (
     rl_form,
     trajectory,
 )
-from minipost.estimators import token_rewards
-from minipost.lessons import say, show, source_of, table
-from minipost.report.pictures import sweep
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import sweep
+from minipost.losses import token_rewards
 from minipost.report.style import HEIGHT, WIDTH, colour, styled
 from minipost.world.micro import exact_objective, exact_reward, optimal_policy
 

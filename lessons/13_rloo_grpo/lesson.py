@@ -23,19 +23,26 @@
 # %%
 import numpy as np
 
-from minipost import estimators
+from lessons.experiments import Lab, measure, village
+from lessons.experiments.measured.groups import (
+    GROUP,
+    noise,
+    plain,
+    policy,
+    prompt_weight,
+    sampled_gradients,
+    true_gradient,
+)
+from lessons.experiments.measured.micro_reward import micro_world
+from lessons.experiments.measured.optimising import GOLD, PROXY, diary
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import curve, heat, sweep, token_timeline
 from minipost.autograd import Tensor
-from minipost.claims import Lab, measure, village
-from minipost.claims.measured.groups import GROUP, noise, plain, policy, prompt_weight, sampled_gradients, true_gradient
-from minipost.claims.measured.micro_reward import micro_world
-from minipost.claims.measured.optimising import GOLD, PROXY, diary
-from minipost.lessons import say, show, source_of, table
-from minipost.losses import aggregate, k3, policy_loss
-from minipost.report.pictures import curve, heat, sweep, token_timeline
+from minipost.losses import advantages, aggregate, k3, policy_loss
 from minipost.report.style import canvas, colour, styled
 from minipost.runs import read_metrics
 from minipost.stages import grpo, rollouts
-from minipost.stages.training import Model
+from minipost.stages.base import Model
 
 lab = Lab()
 
@@ -66,7 +73,7 @@ curves = {
         noise(sampled_gradients(world, logits, centred + b, kind, lab.pick(3000, 50), np.random.default_rng(1)), true)
         for b in offsets
     ]
-    for name, kind in (("no baseline", plain), ("the others' mean (RLOO)", estimators.rloo))
+    for name, kind in (("no baseline", plain), ("the others' mean (RLOO)", advantages.rloo))
 }
 show(
     curve(offsets, curves, "mean of the rewards", "noise of the gradient, in its lengths"),
@@ -100,10 +107,10 @@ def rloo_in_numpy(rewards):  # [G, K] -> [G, K]
     return np.array([[row[k] - np.delete(row, k).mean() for k in range(K)] for row in rewards])
 
 
-source_of(estimators.rloo)
+source_of(advantages.rloo)
 r = np.random.default_rng(0).normal(5, 1, (6, 4))
-assert np.allclose(estimators.rloo(r), rloo_in_numpy(r))
-assert np.allclose(estimators.rloo(r), 4 / 3 * (r - r.mean(axis=1, keepdims=True)))  # law P80
+assert np.allclose(advantages.rloo(r), rloo_in_numpy(r))
+assert np.allclose(advantages.rloo(r), 4 / 3 * (r - r.mean(axis=1, keepdims=True)))  # law P80
 
 # %% [markdown]
 # The mean of all gives the same up to the factor K/(K − 1): too short by a constant, and pointing the right way (law P80). A real
@@ -165,11 +172,11 @@ show(
 chances = np.linspace(0.01, 0.99, 99)
 lines = {
     f"GRPO, {K} answers": [
-        prompt_weight(estimators.grpo, c, K) / prompt_weight(estimators.grpo, 0.5, K) for c in chances
+        prompt_weight(advantages.grpo, c, K) / prompt_weight(advantages.grpo, 0.5, K) for c in chances
     ]
     for K in (4, 16, 64)
 }
-lines["RLOO"] = [prompt_weight(estimators.rloo, c, 16) for c in chances]
+lines["RLOO"] = [prompt_weight(advantages.rloo, c, 16) for c in chances]
 lines["1 / std"] = 0.5 / np.sqrt(chances * (1 - chances))
 show(
     curve(chances, lines, "chance that an answer is right", "pull of the prompt (1 at one half)"),
@@ -177,7 +184,7 @@ show(
     alt="The weight of a prompt's gradient against the chance that its answers are right. RLOO is flat at 1; GRPO rises towards both "
     "ends, more so with larger groups, and follows 1 over the standard deviation in the middle.",
 )
-pull = {K: prompt_weight(estimators.grpo, 0.05, K) / prompt_weight(estimators.grpo, 0.5, K) for K in (4, 16, 64)}
+pull = {K: prompt_weight(advantages.grpo, 0.05, K) / prompt_weight(advantages.grpo, 0.5, K) for K in (4, 16, 64)}
 weighs = measure("grpo-weighs-prompts", lab)
 say(
     f"At 5 in 100 GRPO pulls {pull[4]:.2f}, {pull[16]:.2f} and {pull[64]:.2f} times as hard, for groups of 4, 16 and 64; the limit is 1/std. "
@@ -185,7 +192,7 @@ say(
     "keeps the curves of small groups below the limit. Over group sizes, for prompts solved in 90 % against 50 %: "
     f"{weighs}. Is it a bug? With large groups it climbs 2 arcsin √p, summed over prompts, in place of p."
 )
-source_of(estimators.grpo)
+source_of(advantages.grpo)
 
 # %% [markdown]
 # ## 4. Divided by one's own length

@@ -27,17 +27,17 @@
 # %%
 import numpy as np
 
-from minipost.claims import Lab, measure, village
-from minipost.claims.measured import asking, corpus
-from minipost.claims.statistics import interval
-from minipost.evaluate import log_probabilities
-from minipost.lessons import say, show, source_of, table
-from minipost.report.pictures import curve, sweep
+from lessons.experiments import Lab, measure, village
+from lessons.experiments.measured import asking, corpus
+from lessons.experiments.statistics import interval
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import curve, sweep
 from minipost.report.style import MARKERS, canvas, colour, styled
 from minipost.runs import read_metrics
-from minipost.stages.training import Model
+from minipost.stages.base import Model
 from minipost.text import indented
 from minipost.text.batching import Example
+from minipost.tour.evaluate import log_probabilities
 from minipost.world import Demonstrator, Utility
 from minipost.world.web import spoil
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from lessons.tools import Check, Property
 from minipost.interop import hf
 from minipost.laws.law import Claim, equal
-from minipost.lessons import Check, Property
 from minipost.model import ModelConfig
 
 

@@ -33,18 +33,18 @@ from pathlib import Path
 
 import numpy as np
 
+from lessons.experiments import Lab, village
+from lessons.tools import say, show, source_of, table
+from lessons.tools.pictures import sweep, token_timeline
 from minipost.autograd import fused
-from minipost.claims import Lab, village
-from minipost.convert import ExportConfig, ImportConfig, export_run, import_run, read
 from minipost.data import Reader
 from minipost.data.records import prompt_of
 from minipost.interop import hf, tensors
-from minipost.lessons import say, show, source_of, table
+from minipost.interop.command import ExportConfig, ImportConfig, export_run, import_run, read
 from minipost.model import ModelConfig, Sampling, generate, hidden_states, output_weight, shapes
-from minipost.report.pictures import sweep, token_timeline
 from minipost.report.style import canvas, colour, note, styled
+from minipost.stages.base import Model
 from minipost.stages.sft import SFTConfig, sft
-from minipost.stages.training import Model
 from minipost.text import Message, indented, prompt_tokens, render
 from minipost.world import Demonstrator, Utility
 from minipost.world.collect import answer

@@ -70,9 +70,9 @@ def embedding(weight: Any, tokens: Array) -> Any:
     return record(wv[tokens], (weight, tokens), vjp)
 
 
-def rows(x: Any, index: Array) -> Any:
+def gather_rows(x: Any, index: Array) -> Any:
     """x[N, C], *distinct* integer index[n] -> x[index], [n, C]: the positions that a loss looks at."""
-    xv = _matrix("rows", x)
+    xv = _matrix("gather_rows", x)
 
     def vjp(g: Array) -> tuple[Array]:
         dx = np.zeros_like(xv)

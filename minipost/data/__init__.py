@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from minipost.data.feed import OnDisk, comparisons, demonstrations, prompts, texts
 from minipost.data.formats import FORMATS, Format
+from minipost.data.load import OnDisk, comparisons, demonstrations, prompts, texts
 from minipost.data.problems import DataError, Ledger, Problem, RowError
 from minipost.data.reader import Read, Reader
 from minipost.data.records import Comparison, Demonstration, Prompt, Record, Scored, Text, Turns, Verdict

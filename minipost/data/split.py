@@ -19,7 +19,7 @@ from pathlib import Path
 from minipost.data.problems import DataError, Dropped
 from minipost.data.reader import Read, Reader
 from minipost.data.records import Comparison, Demonstration, Record, prompt_of
-from minipost.data.survey import asked
+from minipost.data.stats import asked
 
 
 @dataclass

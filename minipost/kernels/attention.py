@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minipost.kernels.blas import gemm
-from minipost.kernels.jit import exp, kernel, largest, part
+from minipost.kernels.jit import exp, inlined, kernel, largest
 
 TILE = 32  # queries at a time: 32 x 128 scores are 16 KB, half of a core's first cache
 
@@ -57,7 +57,7 @@ def forward(q: Any, k: Any, v: Any, start: Any, heads: int, out: Any, lse: Any) 
                 gemm(s, v[b, j0:i1, kv], out[b, i0:i1, h * D : (h + 1) * D], False, False, 1.0, 0.0)
 
 
-@part
+@inlined
 def softmax_row(row: Any, low: int, high: int) -> float:
     """Turn scores row[low:high] into probabilities in place, 0 elsewhere; return their log-sum-exp."""
     row[:low] = 0
@@ -110,7 +110,7 @@ def backward(
                 gemm(p, g[b, i0:i1, mine], dv[b, j0:i1, kv], True, False, 1.0, 1.0)
 
 
-@part
+@inlined
 def softmax_row_backward(p: Any, ds: Any, low: int, high: int, lse: float, go: float, scale: float) -> None:
     """In place: scores -> probabilities in `p`, their gradient -> the scores' gradient (times scale) in `ds`."""
     for row in (p, ds):
@@ -122,7 +122,7 @@ def softmax_row_backward(p: Any, ds: Any, low: int, high: int, lse: float, go: f
         y[j] = x[j] * (y[j] - go) * scale
 
 
-@part
+@inlined
 def dot(a: Any, b: Any) -> float:
     total = a.dtype.type(0)
     for i in range(a.shape[0]):

@@ -21,7 +21,7 @@ import numpy as np
 from numba import carray, cfunc, types
 from numba.extending import overload
 
-from minipost.kernels.jit import INLINED, kernel, part
+from minipost.kernels.jit import INLINED, inlined, kernel
 
 NO_TRANSPOSE, TRANSPOSE, ROW_MAJOR = 111, 112, 101  # cblas's own numbers
 _PREFIXES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
@@ -125,7 +125,7 @@ def gemm(a: Any, b: Any, c: Any, transpose_a: bool, transpose_b: bool, alpha: fl
     c[...] = alpha * (A @ B) + (beta * c if beta != 0 else 0)
 
 
-@part
+@inlined
 def row_stride(x: Any) -> int:
     """From one row to the next, in numbers. NumPy says anything of a single row; BLAS wants at least its length."""
     return max(x.strides[0] // x.itemsize, x.shape[1])
@@ -167,7 +167,7 @@ def matmul_into(a: Any, b: Any, c: Any, transpose_a: bool, transpose_b: bool, al
     gemm(a, b, c, transpose_a, transpose_b, alpha, beta)
 
 
-@part
+@inlined
 def rows_together(rows: int, columns: int, inner: int) -> int:
     """How many of `rows` to multiply by `[inner, columns]` at a time, so that nothing is packed, or all."""
     fit = SMALL // (columns * inner) // 8 * 8
@@ -188,8 +188,8 @@ def product(a: Any, b: Any, c: Any) -> None:
         for p in range(0, k, deep):
             left = a[i : i + together, p : p + deep]
             for j in range(0, n, columns):
-                part = c[i : i + together, j : j + columns]
-                gemm(left, b[p : p + deep, j : j + columns], part, False, False, 1.0, 0.0 if p == 0 else 1.0)
+                tile = c[i : i + together, j : j + columns]
+                gemm(left, b[p : p + deep, j : j + columns], tile, False, False, 1.0, 0.0 if p == 0 else 1.0)
 
 
 @kernel
@@ -201,6 +201,6 @@ def product_of_transposed(a: Any, b: Any, c: Any, beta: float) -> None:
     for p in range(0, k, together):
         for i in range(0, m, rows):
             for j in range(0, n, columns):
-                part = c[i : i + rows, j : j + columns]
+                tile = c[i : i + rows, j : j + columns]
                 left, right = a[p : p + together, i : i + rows], b[p : p + together, j : j + columns]
-                gemm(left, right, part, True, False, 1.0, beta if p == 0 else 1.0)
+                gemm(left, right, tile, True, False, 1.0, beta if p == 0 else 1.0)

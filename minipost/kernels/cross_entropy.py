@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minipost.kernels.blas import gemm, product, product_of_transposed
-from minipost.kernels.jit import exp, kernel, largest, part
+from minipost.kernels.jit import exp, inlined, kernel, largest
 
 CHUNK = 128  # rows of logits at a time: 128 x 2048 floats are 1 MB
 
@@ -27,7 +27,7 @@ def reference(hidden: Any, weight: Any, targets: Any, temperature: float = 1.0) 
     return logp[np.arange(len(targets)), targets], -(np.exp(logp) * logp).sum(-1)
 
 
-@part
+@inlined
 def softmax_in_place(row: Any) -> tuple[float, float]:
     """logits -> probabilities in row[V]; returns (log-sum-exp, entropy). Entropy = lse - sum p * logit."""
     top = largest(row)

@@ -17,7 +17,7 @@ import numpy as np
 from minipost.kernels import rms_norm, swiglu
 from minipost.kernels.attention import softmax_row
 from minipost.kernels.blas import TILE, gemm, rows_together
-from minipost.kernels.jit import kernel, part
+from minipost.kernels.jit import inlined, kernel
 from minipost.kernels.rope import rotate_row
 
 
@@ -70,7 +70,7 @@ def panels(w: Any) -> Any:
     return np.concatenate([upper.ravel(), w[whole:].T.ravel()]).reshape(w.shape)
 
 
-@part
+@inlined
 def project(x: Any, w: Any, by_rows: bool, beta: float, y: Any) -> None:
     """`y = x @ W.T + beta y` for x[B, in], y[B, out]; `w` is W[out, in] if `by_rows`, else `panels(W)`.
 
@@ -96,7 +96,7 @@ def project(x: Any, w: Any, by_rows: bool, beta: float, y: Any) -> None:
             gemm(x[b : b + together], panel, y[b : b + together, o0:o1], False, False, 1.0, beta)
 
 
-@part
+@inlined
 def attend(
     qkv: Any, slots: Any, positions: Any, keys: Any, values: Any, cos: Any, sin: Any, heads: int, out: Any
 ) -> None:
@@ -118,7 +118,7 @@ def attend(
                 attend_head(row[mine], k, v, scale, scores[: position + 1], out[b, mine])
 
 
-@part
+@inlined
 def attend_head(q: Any, k: Any, v: Any, scale: float, scores: Any, out: Any) -> None:
     """q[D], k[D, limit], v[limit, D], room for n scores -> out[D], over the first n tokens.
 

@@ -40,7 +40,7 @@ def kernel(function: F, options: Mapping[str, Any] = OPTIONS) -> F:
         return numba.njit(function, **options)
 
 
-def part(function: F) -> F:
+def inlined(function: F) -> F:
     """A kernel that other kernels call: it is compiled into each of them.
 
     Otherwise there are several copies, whose sums are ordered differently, and the linker picks one: in a process that
@@ -97,7 +97,7 @@ def _exp_in_kernels(x):  # type: ignore[no-untyped-def]
     return polynomial
 
 
-@part
+@inlined
 def largest(x: Any) -> Any:
     """The maximum of x[n], n >= 1. Eight running maxima, since one alone is a chain that does not vectorise."""
     a = b = c = d = e = f = g = h = x[0]

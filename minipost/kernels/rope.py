@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minipost.kernels.jit import kernel, part
+from minipost.kernels.jit import inlined, kernel
 
 
 def table(
@@ -35,7 +35,7 @@ def reference(x: Any, positions: Any, cos: Any, sin: Any) -> Any:
     return np.concatenate([a * c - b * s, b * c + a * s], axis=-1)
 
 
-@part
+@inlined
 def rotate_row(row: Any, cos: Any, sin: Any, heads: int, sign: float, out: Any) -> None:
     """One token: row[H * D] -> out[H * D], cos and sin [D/2] of its position. `out` may be `row`."""
     half = cos.shape[0]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minipost.kernels.jit import exp, kernel, part
+from minipost.kernels.jit import exp, inlined, kernel
 
 
 def reference(logits: Any, temperature: float, top_k: int, top_p: float) -> Any:
@@ -60,7 +60,7 @@ def sample(logits: Any, uniforms: Any, temperature: float, top_k: int, top_p: fl
         logps[b] = np.log(row[tokens[b]] / total)
 
 
-@part
+@inlined
 def cut_off(p: Any, top_k: int, top_p: float) -> None:
     """Zero all but the top k of the unnormalised p[V], then all but the smallest set that holds a share of top_p."""
     order = np.argsort(-p, kind="mergesort")
@@ -76,7 +76,7 @@ def cut_off(p: Any, top_k: int, top_p: float) -> None:
         before += here
 
 
-@part
+@inlined
 def draw(p: Any, target: float) -> int:
     """The first index whose cumulative sum exceeds `target`; never one of probability 0."""
     cumulative, last = 0.0, 0

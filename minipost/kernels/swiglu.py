@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minipost.kernels.jit import exp, kernel, part
+from minipost.kernels.jit import exp, inlined, kernel
 
 
 def reference(gate_up: Any) -> Any:
@@ -19,7 +19,7 @@ def reference(gate_up: Any) -> Any:
     return gate / (1 + np.exp(-gate)) * up
 
 
-@part
+@inlined
 def forward(gate_up: Any, y: Any) -> None:
     """gate_up[N, 2F] -> y[N, F]."""
     N, F = y.shape

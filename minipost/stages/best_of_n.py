@@ -1,7 +1,7 @@
 """Stage 3c, best-of-N: answer N times and keep what the reward model likes best. No training at all.
 
 From N scored samples of a prompt the expected score of best-of-n follows for *every* n <= N without bias
-(`estimators.best_of_n_estimate`), so one set of samples draws the whole curve. The divergence from the base policy is
+(`losses.best_of_n_estimate`), so one set of samples draws the whole curve. The divergence from the base policy is
 at most log n - (n - 1) / n nats (Beirami et al. 2024).
 """
 
@@ -18,10 +18,10 @@ import numpy as np
 from minipost import data
 from minipost.config import parse
 from minipost.data import Prompt, Turns
-from minipost.estimators import best_of_n_estimate, best_of_n_kl_bound
-from minipost.model import Array, readout
+from minipost.losses import best_of_n_estimate, best_of_n_kl_bound
+from minipost.model import Array, heads
 from minipost.runs import Run, progress
-from minipost.stages.training import Model, StageError, dropped, read_off, require_positive, world_of
+from minipost.stages.base import Model, StageError, dropped, read_off, require_positive, world_of
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
 from minipost.world import Task, Utility
@@ -156,7 +156,7 @@ def candidates(
     examples = [
         Example(prompt_tokens(policy.tokenizer, p), s.tokens) for p, (_, s) in zip(prompts, answers, strict=True)
     ]
-    scores = read_off(readout.scores, judge, examples)
+    scores = read_off(heads.scores, judge, examples)
     out = []
     for i, task in enumerate(tasks):
         mine = slice(i * n, (i + 1) * n)

@@ -24,10 +24,9 @@ from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import dpo as losses
 from minipost.losses import wins
-from minipost.model import AdamW, Array, lora, readout, schedule, value_and_grad
+from minipost.model import AdamW, Array, heads, lora, schedule, value_and_grad
 from minipost.runs import Run
-from minipost.stages.pairs import Sides, encode_pair, halves, pack_pairs
-from minipost.stages.training import (
+from minipost.stages.base import (
     Model,
     StageError,
     dropped,
@@ -37,6 +36,7 @@ from minipost.stages.training import (
     require_positive,
     updates,
 )
+from minipost.stages.pairs import Sides, encode_pair, halves, pack_pairs
 from minipost.text.batching import Packed
 from minipost.world.collect import read_pairs
 
@@ -120,7 +120,7 @@ def train(run: Run, policy: Model, pairs: Sequence[Sides], config: DPOConfig) ->
     total = config.epochs * (len(pairs) // config.batch_size)
 
     def loss(tensors: dict[str, Tensor], shard: PairBatch) -> tuple[Tensor, dict[str, float]]:
-        logps = readout.sequence_logps({**frozen, **tensors}, policy.config, shard.packed)  # [S]
+        logps = heads.sequence_logps({**frozen, **tensors}, policy.config, shard.packed)  # [S]
         sides = logps[0::2], logps[1::2], shard.reference[0::2], shard.reference[1::2]
         share = len(sides[2]) / config.batch_size
         return preference_loss(config, sides) * share, statistics(config.beta, *sides, share)
@@ -174,7 +174,7 @@ def statistics(beta: float, chosen: Any, rejected: Any, ref_chosen: Array, ref_r
 def reference_logps(model: Model, pairs: Sequence[Sides], row_length: int) -> Array:
     """Log-probabilities of chosen and rejected under the reference, once and for all: [pairs, 2]."""
     sides = [side for pair in pairs for side in pair]
-    return read_off(readout.sequence_logps, model, sides, row_length).reshape(-1, 2)
+    return read_off(heads.sequence_logps, model, sides, row_length).reshape(-1, 2)
 
 
 def command(argv: Sequence[str]) -> int:

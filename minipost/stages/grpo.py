@@ -30,14 +30,14 @@ from typing import Literal
 
 import numpy as np
 
-from minipost import estimators
 from minipost.autograd import Tensor
 from minipost.config import parse
-from minipost.estimators import penalize_missing_end
-from minipost.losses import Reduction, aggregate, k3, policy_loss, ratio_statistics
-from minipost.model import AdamW, Array, ModelConfig, readout
+from minipost.losses import Reduction, aggregate, k3, penalize_missing_end, policy_loss, ratio_statistics
+from minipost.losses import advantages as estimators
+from minipost.model import AdamW, Array, ModelConfig, heads
 from minipost.model.parallel import threads
 from minipost.runs import Run
+from minipost.stages.base import Model, StageError, known_answer, require_positive, updates
 from minipost.stages.rollouts import (
     Answers,
     Prompts,
@@ -49,7 +49,6 @@ from minipost.stages.rollouts import (
     reward_scores,
     sample_answers,
 )
-from minipost.stages.training import Model, StageError, known_answer, require_positive, updates
 from minipost.text.batching import Example, Packed, pack, split_evenly
 
 HELP = """Tune a policy with GRPO or RLOO against a reward model: several answers a prompt, no value network.
@@ -231,7 +230,7 @@ def losses(
 ) -> tuple[Tensor, dict[str, float]]:
     """The clipped policy loss and, for GRPO, the KL to the reference, times the shard's share of the minibatch."""
     mask, weighting = shard.packed.mask, (config.reduction, config.max_new_tokens)
-    logps, entropy = readout.response_logps(tensors, model, shard.packed, config.temperature)
+    logps, entropy = heads.response_logps(tensors, model, shard.packed, config.temperature)
     advantages = np.repeat(shard.advantages[:, None], mask.shape[1], axis=1)  # [S] -> [S, R]
     loss = policy_loss(logps, shard.old_logps, advantages, mask, config.clip, *weighting)
     kl = aggregate(k3(logps, shard.ref_logps), mask, *weighting)

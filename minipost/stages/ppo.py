@@ -28,11 +28,23 @@ import numpy as np
 
 from minipost.autograd import Tensor
 from minipost.config import parse
-from minipost.estimators import AdaptiveKL, FixedKL, KLControl, gae, penalize_missing_end, token_rewards, whiten
-from minipost.losses import aggregate, policy_loss, ratio_statistics, value_loss
-from minipost.model import AdamW, Array, ModelConfig, readout, with_head
+from minipost.losses import (
+    AdaptiveKL,
+    FixedKL,
+    KLControl,
+    aggregate,
+    gae,
+    penalize_missing_end,
+    policy_loss,
+    ratio_statistics,
+    token_rewards,
+    value_loss,
+    whiten,
+)
+from minipost.model import AdamW, Array, ModelConfig, heads, with_head
 from minipost.model.parallel import threads
 from minipost.runs import Run
+from minipost.stages.base import Model, StageError, known_answer, require_positive, updates
 from minipost.stages.rollouts import (
     Answers,
     Prompts,
@@ -45,7 +57,6 @@ from minipost.stages.rollouts import (
     sample_answers,
     token_table,
 )
-from minipost.stages.training import Model, StageError, known_answer, require_positive, updates
 from minipost.text.batching import Example, Packed, pack, split_evenly
 
 HELP = """Tune a policy with PPO against a reward model.
@@ -162,7 +173,7 @@ def train(
 ) -> dict[str, Array]:
     """The loop, for any prompts and any score. `each_iteration(i, policy_weights)` may add metrics of its own."""
     weights = networks(policy, value_start, config)
-    actor = readout.part(weights, "policy.")  # views: they see every update
+    actor = heads.subnetwork(weights, "policy.")  # views: they see every update
     optimizer = AdamW(weights)
     state: dict[str, Any] = {"beta": config.beta}
     for update in updates(run, config.iterations, optimizer, config.seed, "tok", state, config.save_every):
@@ -215,13 +226,13 @@ def rollout(
 ) -> Rollout:
     """Sample, score, and turn scores into advantages."""
     answers = sample_answers(
-        readout.part(weights, "policy."), reference, prompts(rng, config.rollout), score, rng, config
+        heads.subnetwork(weights, "policy."), reference, prompts(rng, config.rollout), score, rng, config
     )
     trunk = "policy." if config.value_network == "shared" else "value."
-    critic = readout.part(weights, trunk)
+    critic = heads.subnetwork(weights, trunk)
 
     def expected(batch: Packed) -> Array:
-        return np.asarray(readout.values(readout.response_states(critic, reference.config, batch), critic, batch))
+        return np.asarray(heads.values(heads.response_states(critic, reference.config, batch), critic, batch))
 
     values = token_table(expected, answers.examples, config.row_length)
     paid = penalize_missing_end(answers.scores, answers.ended, config.missing_end_penalty, "subtract")
@@ -253,14 +264,14 @@ def losses(
 ) -> tuple[Tensor, dict[str, float]]:
     """The clipped policy loss, the clipped value loss and the entropy bonus, times the shard's share of the tokens."""
     batch, mask = shard.packed, shard.packed.mask
-    actor = readout.part(tensors, "policy.")
-    hidden = readout.response_states(actor, model, batch)
-    logps, entropy = readout.logps_from(hidden, actor, batch, config.temperature)
+    actor = heads.subnetwork(tensors, "policy.")
+    hidden = heads.response_states(actor, model, batch)
+    logps, entropy = heads.logps_from(hidden, actor, batch, config.temperature)
     if config.value_network == "shared":
-        values = readout.values(hidden, actor, batch)
+        values = heads.values(hidden, actor, batch)
     else:
-        critic = readout.part(tensors, "value.")
-        values = readout.values(readout.response_states(critic, model, batch), critic, batch)
+        critic = heads.subnetwork(tensors, "value.")
+        values = heads.values(heads.response_states(critic, model, batch), critic, batch)
 
     policy = policy_loss(logps, shard.old_logps, shard.advantages, mask, config.clip)
     value = value_loss(values, shard.old_values, shard.returns, mask, config.value_clip)

@@ -28,16 +28,16 @@ from minipost.model import (
     ModelConfig,
     Muon,
     Weights,
+    heads,
     init_weights,
     map_shards,
     output_weight,
-    readout,
     schedule,
     value_and_grad,
 )
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, StageError, dropped, known_answer, require_positive, updates
+from minipost.stages.base import Model, StageError, dropped, known_answer, require_positive, updates
 from minipost.text import Tokenizer, indented
 from minipost.text.batching import Packed, stream
 from minipost.world import World
@@ -148,7 +148,7 @@ def make_optimizer(weights: dict[str, Array], config: PretrainConfig) -> AdamW:
 
 def next_token_loss(weights: Weights, c: ModelConfig, batch: Packed, share: float) -> Any:
     """Sum over the batch's targets of their negative log-probability, times `share`."""
-    hidden = readout.response_states(weights, c, batch)
+    hidden = heads.response_states(weights, c, batch)
     return fused.weighted_nll(hidden, output_weight(weights), batch.targets, np.full(len(batch.targets), share))
 
 

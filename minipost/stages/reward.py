@@ -19,10 +19,9 @@ from minipost import data
 from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import bradley_terry, pair_accuracy
-from minipost.model import AdamW, Array, lora, readout, schedule, value_and_grad, with_head
+from minipost.model import AdamW, Array, heads, lora, schedule, value_and_grad, with_head
 from minipost.runs import Run
-from minipost.stages.pairs import Sides, encode_pair, halves, pack_pairs
-from minipost.stages.training import (
+from minipost.stages.base import (
     Model,
     StageError,
     dropped,
@@ -33,6 +32,7 @@ from minipost.stages.training import (
     updates,
     world_of,
 )
+from minipost.stages.pairs import Sides, encode_pair, halves, pack_pairs
 from minipost.text.batching import Example, Packed
 from minipost.world import Labeler, Utility
 from minipost.world.collect import Pair, answer, compare, read_pairs, write_pairs
@@ -126,7 +126,7 @@ def train(run: Run, start: Model, sides: Sequence[Sides], config: RewardConfig) 
     total = config.epochs * (len(sides) // config.batch_size)
 
     def loss(tensors: dict[str, Tensor], shard: Packed) -> tuple[Tensor, dict[str, float]]:
-        scores = readout.scores({**frozen, **tensors}, start.config, shard)  # chosen and rejected take turns
+        scores = heads.scores({**frozen, **tensors}, start.config, shard)  # chosen and rejected take turns
         chosen, rejected = scores[0::2], scores[1::2]
         share = len(chosen.data) / config.batch_size
         metrics = {
@@ -150,7 +150,7 @@ def train(run: Run, start: Model, sides: Sequence[Sides], config: RewardConfig) 
 
 def score(model: Model, examples: Sequence[Example], row_length: int = 128) -> Array:
     """The model's score of each example, [S]."""
-    return read_off(readout.scores, model, examples, row_length, group=64)
+    return read_off(heads.scores, model, examples, row_length, group=64)
 
 
 def command(argv: Sequence[str]) -> int:

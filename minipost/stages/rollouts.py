@@ -21,9 +21,9 @@ import numpy as np
 from minipost import data
 from minipost.autograd import Tensor
 from minipost.data import Turns
-from minipost.model import AdamW, Array, Sampled, Sampling, generate, readout, value_and_grad
+from minipost.model import AdamW, Array, Sampled, Sampling, generate, heads, value_and_grad
 from minipost.model.parallel import map_shards, threads
-from minipost.stages.training import Model, Playing, StageError, dropped, known_answer, world_of
+from minipost.stages.base import Model, Playing, StageError, dropped, known_answer, world_of
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Task, Utility, World
@@ -159,7 +159,7 @@ def sample_answers(
     scores = np.asarray(score(examples, ended.tolist()))
 
     def reference_logps(batch: Packed) -> Array:
-        logps, _ = readout.response_logps(reference.weights, reference.config, batch, config.temperature)
+        logps, _ = heads.response_logps(reference.weights, reference.config, batch, config.temperature)
         return np.asarray(logps)
 
     ref_logps = token_table(reference_logps, examples, config.row_length)
@@ -179,7 +179,7 @@ def token_table(function: Callable[[Packed], Array], examples: Sequence[Example]
 def reward_scores(judge: Model, examples: Sequence[Example], row_length: int) -> Array:
     """The reward model's scores, [S]."""
     packed = packed_by_thread(examples, row_length)
-    return np.concatenate(map_shards(lambda b: readout.scores(judge.weights, judge.config, b), packed))
+    return np.concatenate(map_shards(lambda b: heads.scores(judge.weights, judge.config, b), packed))
 
 
 def packed_by_thread(examples: Sequence[Example], row_length: int) -> list[Packed]:

@@ -19,10 +19,10 @@ from minipost import data
 from minipost.autograd import Tensor, fused
 from minipost.config import parse
 from minipost.losses import cross_entropy
-from minipost.model import AdamW, Array, ModelConfig, logits, lora, output_weight, readout, schedule, value_and_grad
+from minipost.model import AdamW, Array, ModelConfig, heads, logits, lora, output_weight, schedule, value_and_grad
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.training import Model, dropped, known_answer, minibatch, require_positive, updates, world_of
+from minipost.stages.base import Model, dropped, known_answer, minibatch, require_positive, updates, world_of
 from minipost.text import indented, prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Demonstrator
@@ -119,7 +119,7 @@ def train(run: Run, base: Model, examples: Sequence[Example], config: SFTConfig)
 
         def loss(tensors: dict[str, Tensor], shard: Packed, count: int = count) -> tuple[Tensor, dict[str, float]]:
             both: dict[str, Any] = {**frozen, **tensors}
-            hidden = readout.response_states(both, base.config, shard)
+            hidden = heads.response_states(both, base.config, shard)
             share = np.full(len(shard.targets), 1 / count)
             return fused.weighted_nll(hidden, output_weight(both), shard.targets, share), {}
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from minipost.text.bpe import Tokenizer, TokenizerError, utf8
-from minipost.text.cuts import CUTS
+from minipost.text.pretokenize import CUTS
 from minipost.text.template import Template
 
 Join = tuple[int, int, int, int]  # left, right, new, order

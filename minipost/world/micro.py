@@ -26,8 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minipost.autograd import Array, Tensor, exp, log_softmax, sigmoid, softplus, where
-from minipost.estimators import best_of_n_log_ratio
-from minipost.losses import exact_kl
+from minipost.losses import best_of_n_log_ratio, exact_kl
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]

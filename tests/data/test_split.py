@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from minipost.data import Comparison, DataError, Demonstration, Reader
 from minipost.data.problems import Dropped
 from minipost.data.split import Parts, pages, split
-from minipost.data.survey import asked
+from minipost.data.stats import asked
 
 
 def written(path: Path, made: list[dict[str, Any]]) -> Path:

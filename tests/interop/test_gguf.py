@@ -12,14 +12,14 @@ from checkpoints import TEXT, configs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minipost.chat import ChatConfig, load, respond
-from minipost.convert import packaged
 from minipost.errors import UserError
 from minipost.interop import byte_level
 from minipost.interop import gguf as reader
+from minipost.interop.command import packaged
 from minipost.model import ModelConfig, count, init_weights
 from minipost.text import Message, Tokenizer, prompt_tokens
 from minipost.text.bpe import learn_merges
+from minipost.tour.chat import ChatConfig, load, respond
 
 gguf = pytest.importorskip("gguf", reason="needs the extra gguf")
 

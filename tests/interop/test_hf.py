@@ -14,9 +14,9 @@ from checkpoints import configs, save, tokenizer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minipost.convert import ExportConfig, ImportConfig, export_run, import_run
 from minipost.errors import UserError
 from minipost.interop import hf, tensors
+from minipost.interop.command import ExportConfig, ImportConfig, export_run, import_run
 from minipost.model import ModelConfig
 from minipost.runs import load_model
 from minipost.text import Tokenizer

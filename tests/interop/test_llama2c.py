@@ -13,9 +13,9 @@ from checkpoints import configs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minipost.convert import ImportConfig, import_run
 from minipost.errors import UserError
 from minipost.interop import llama2c
+from minipost.interop.command import ImportConfig, import_run
 from minipost.model import ModelConfig, Sampling, generate, init_weights
 from minipost.runs import load_model
 from minipost.text import prompt_tokens

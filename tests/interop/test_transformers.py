@@ -13,10 +13,10 @@ from checkpoints import TEXT, configs, save, tokenizer
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from minipost.convert import ExportConfig, ImportConfig, export_run, import_run
 from minipost.errors import UserError
 from minipost.interop import hf
-from minipost.model import ModelConfig, logits, readout
+from minipost.interop.command import ExportConfig, ImportConfig, export_run, import_run
+from minipost.model import ModelConfig, heads, logits
 from minipost.text import Message, Tokenizer, load_tokenizer, prompt_tokens, render
 from minipost.text.batching import Example, pack
 
@@ -87,7 +87,7 @@ def test_reward_models_score_alike(
     export_run(ExportConfig(folder / "run", folder / "hf"))
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder / "hf", dtype=torch.float32)
     rows = [([WORDS.user_id, *WORDS.encode(text)][:30], [WORDS.end_id]) for text in texts]
-    ours = readout.scores(weights, config, pack([Example(*row) for row in rows], 1))
+    ours = heads.scores(weights, config, pack([Example(*row) for row in rows], 1))
     width = max(len(p) + 1 for p, _ in rows)
     padded = torch.tensor([[*p, *r] + [WORDS.pad_id] * (width - len(p) - 1) for p, r in rows])
     with torch.no_grad():

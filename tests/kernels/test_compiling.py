@@ -64,7 +64,7 @@ MODEL = """
 import hashlib
 import numpy as np
 from minipost.autograd import fused
-from minipost.model import AdamW, ModelConfig, Sampling, generate, init_weights, output_weight, readout, value_and_grad
+from minipost.model import AdamW, ModelConfig, Sampling, generate, init_weights, output_weight, heads, value_and_grad
 from minipost.text.batching import Example, pack
 
 config = ModelConfig(vocab_size=300, dim=96, layers=2, heads=3, kv_heads=3, hidden=160, context=96)
@@ -77,11 +77,11 @@ def note(name, *arrays):
     digests[name] = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()[:8]
 
 def loss(tensors, batch):
-    logps, entropy = readout.response_logps(tensors, config, batch)
+    logps, entropy = heads.response_logps(tensors, config, batch)
     return -(logps * batch.mask).sum() - 0.1 * (entropy * batch.mask).sum(), {}
 
 def nll(tensors, batch):
-    hidden = readout.response_states(tensors, config, batch)
+    hidden = heads.response_states(tensors, config, batch)
     share = np.full(len(batch.targets), 1 / len(batch.targets))
     return fused.weighted_nll(hidden, output_weight(tensors), batch.targets, share), {}
 

@@ -194,7 +194,7 @@ def test_gathers(n: int, m: int, V: int, seed: int) -> None:
     table = rng.normal(size=(V, m))
     np.testing.assert_array_equal(fused.embedding(table, tokens), table[tokens])
     check_gradient(lambda w: fused.embedding(w, tokens), table, rng=rng)
-    check_gradient(lambda w: fused.rows(w, index), table, rng=rng)
+    check_gradient(lambda w: fused.gather_rows(w, index), table, rng=rng)
     check_gradient(fused.linear, rng.normal(size=(3, m)), table, rng=rng)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from minipost.lessons.exercises import Check, Exercises
-from minipost.lessons.folders import every_lesson
-from minipost.lessons.page import stale
+from lessons.tools.exercises import Check, Exercises
+from lessons.tools.folders import every_lesson
+from lessons.tools.page import stale
 
 ROOT = Path(__file__).resolve().parents[2] / "lessons"
 LESSONS = every_lesson(ROOT)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from lessons.tools.display import LessonError, source_hash, source_text, table
+from lessons.tools.exercises import Exercises
+from lessons.tools.folders import every_lesson, find_lesson
+from lessons.tools.page import build, script_hash, stale
 from minipost import cli
 from minipost.autograd import Tensor
 from minipost.kernels import rms_norm
-from minipost.lessons.exercises import Exercises
-from minipost.lessons.folders import every_lesson, find_lesson
-from minipost.lessons.page import build, script_hash, stale
-from minipost.lessons.telling import LessonError, source_hash, source_text, table
 
 LESSON = """# %% [markdown]
 # # A small lesson
@@ -25,9 +25,9 @@ LESSON = """# %% [markdown]
 # %%
 import sys
 
-from minipost.claims import Lab
-from minipost.estimators import rloo
-from minipost.lessons import say, show, source_of, table
+from lessons.experiments import Lab
+from minipost.losses import rloo
+from lessons.tools import say, show, source_of, table
 from minipost.report.style import canvas
 
 lab = Lab()
@@ -69,7 +69,7 @@ def raises(x):
 CHECKS = """import numpy as np
 from hypothesis import strategies as st
 from minipost.laws.law import equal
-from minipost.lessons import Check, Property
+from lessons.tools import Check, Property
 
 def twice(f, x):
     yield equal("double(x)", f(x), 2 * x)
@@ -105,7 +105,7 @@ def test_as_a_script_a_lesson_prints_and_saves_its_figures(lessons: Path) -> Non
     figure = Path("runs/lessons/figures/03_small/line.png")
     assert figure.is_file() and f"figure: {figure}" in run.stdout
     assert "The last value is 4.\n| name  | value |\n|-------|------:|\n| first |     0 |" in run.stdout
-    assert "# minipost/estimators/advantages.py\ndef rloo(" in run.stdout and '"""' not in run.stdout
+    assert "# minipost/losses/advantages.py\ndef rloo(" in run.stdout and '"""' not in run.stdout
     assert "training line-" in run.stderr
 
 
@@ -127,7 +127,7 @@ def test_a_page_is_made_once_and_known_when_stale(lessons: Path) -> None:
         pytest.importorskip(needed)
     assert cli.main(["lesson", "build", "3", "--check"]) == 1
     page = build(lessons, lessons.parents[1] / "build").read_text()
-    assert page.startswith(f"<!-- made from lesson.py {script_hash(lessons)} -->\n<!-- shows minipost.estimators")
+    assert page.startswith(f"<!-- made from lesson.py {script_hash(lessons)} -->\n<!-- shows minipost.losses")
     assert "![A line that rises (faster and faster).](figures/line.png)" in page
     assert (lessons / "figures/line.png").is_file() and "The last value is 4." in page
     assert "for the page: 5" in page and "training" not in page and str(lessons.parents[1]) not in page
@@ -136,8 +136,8 @@ def test_a_page_is_made_once_and_known_when_stale(lessons: Path) -> None:
 
     assert cli.main(["lesson", "build", "all", "--check"]) == 0
     assert build(lessons, lessons.parents[1] / "build").read_text() == page  # whatever is found is not on the page
-    (lessons / "README.md").write_text(page.replace("minipost.estimators.advantages:rloo", "minipost.estimators:gone"))
-    assert "minipost.estimators:gone has changed" in stale(lessons)
+    (lessons / "README.md").write_text(page.replace("minipost.losses.advantages:rloo", "minipost.losses:gone"))
+    assert "minipost.losses:gone has changed" in stale(lessons)
     (lessons / "README.md").write_text(page)
     (lessons / "figures/line.png").unlink()
     assert "line.png, which is not there" in stale(lessons)

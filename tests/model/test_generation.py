@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minipost.kernels.sample import reference
-from minipost.model import ModelConfig, ModelError, Sampled, Sampling, generate, logits, lora, parallel, readout, shapes
+from minipost.model import ModelConfig, ModelError, Sampled, Sampling, generate, heads, logits, lora, parallel, shapes
 from minipost.text.batching import Example, pack
 
 V, END = 11, 10
@@ -59,7 +59,7 @@ def test_greedy_with_a_cache_is_greedy_without() -> None:
 def test_training_computes_the_log_probabilities_that_sampling_recorded(temperature: float) -> None:
     sampled = run(temperature=temperature)
     batch = pack([Example(p, s.tokens) for p, s in zip(PROMPTS, sampled, strict=True)], 24)
-    logps, _ = readout.response_logps(some_weights(), CONFIG, batch, temperature)
+    logps, _ = heads.response_logps(some_weights(), CONFIG, batch, temperature)
     np.testing.assert_allclose(logps[batch.mask], np.concatenate([s.logps for s in sampled]), rtol=1e-8)
 
 

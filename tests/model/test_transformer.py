@@ -19,10 +19,10 @@ from minipost.model import (
     ModelConfig,
     ModelError,
     count,
+    heads,
     hidden_states,
     init_weights,
     logits,
-    readout,
     shapes,
     value_and_grad,
     with_head,
@@ -51,7 +51,7 @@ def same(a: Grads, b: Grads, tolerance: float = 1e-10) -> None:
 
 def nll(weights: Any, batch: Packed, of: int | None = None) -> tuple[Tensor, dict[str, float]]:
     """The negative log-probability of all response tokens of the batch, over `of` (default: how many they are)."""
-    logps, _ = readout.response_logps(weights, CONFIG, batch)
+    logps, _ = heads.response_logps(weights, CONFIG, batch)
     return -logps.sum() / (of or len(batch.targets)), {}
 
 
@@ -111,8 +111,8 @@ def test_the_gradient_of_a_whole_model_is_its_finite_difference() -> None:
     batch = pack([Example([1, 2], [3, 4, 5]), Example([6], [7])], row_length=8)
 
     def loss(w: Any, batch: Packed) -> tuple[Any, dict[str, float]]:
-        logps, entropy = readout.response_logps(w, config, batch, temperature=0.7)
-        return (logps * 0.3 + entropy).sum() + (readout.scores(w, config, batch) ** 2).sum(), {}
+        logps, entropy = heads.response_logps(w, config, batch, temperature=0.7)
+        return (logps * 0.3 + entropy).sum() + (heads.scores(w, config, batch) ** 2).sum(), {}
 
     _, grads = value_and_grad(loss, weights, [batch])
     assert grads.keys() == weights.keys()
@@ -200,8 +200,8 @@ def test_P12_one_document_never_moves_another(a: Example, b: Example, seed: int)
         batch = pack([Example(*first), Example(*b)], sum(sizes))
         mine = batch.last[1] + 1 - sizes[1] + np.arange(sizes[1])
         tensors = {name: Tensor(w) for name, w in some_weights().items()}
-        states = readout.states(tensors, CONFIG, batch)
-        readout.sequence_logps(tensors, CONFIG, batch)[1:].sum().backward()  # only b's loss
+        states = heads.states(tensors, CONFIG, batch)
+        heads.sequence_logps(tensors, CONFIG, batch)[1:].sum().backward()  # only b's loss
         return {name: t.grad for name, t in tensors.items()} | {"states": states.data[mine]}
 
     whole_model.documents_apart(second, text(a), text(other), text(b))
@@ -213,7 +213,7 @@ def test_P24_a_score_does_not_depend_on_batch_mates_or_padding(batch: list[Examp
     weights = some_weights(head="score")
 
     def score(batch: Sequence[Text], row_length: int) -> Any:
-        return readout.scores(weights, CONFIG, pack([Example(*t) for t in batch], row_length))
+        return heads.scores(weights, CONFIG, pack([Example(*t) for t in batch], row_length))
 
     whole_model.batch_mates(score, texts(batch), row_length=24)
     whole = np.array([[*batch[0].prompt, *batch[0].response]])
@@ -225,7 +225,7 @@ def test_P24_a_score_does_not_depend_on_batch_mates_or_padding(batch: list[Examp
 @given(batch=examples, temperature=st.sampled_from([0.7, 1.0, 1.3]))
 def test_log_probabilities_are_the_softmax_of_the_logits(batch: list[Example], temperature: float) -> None:
     weights = some_weights()
-    logps, entropy = readout.response_logps(weights, CONFIG, pack(batch, 24), temperature)
+    logps, entropy = heads.response_logps(weights, CONFIG, pack(batch, 24), temperature)
     for i, e in enumerate(batch):
         row = np.array([[*e.prompt, *e.response]])
         all_logps = log_softmax(logits(weights, CONFIG, row)[0] / temperature)[len(e.prompt) - 1 : -1]
@@ -241,9 +241,9 @@ def test_P47_prompt_tokens_get_no_logits() -> None:
     config = ModelConfig(V, dim=16, layers=1, heads=2, kv_heads=1, hidden=12, context=16, tied=False)
     weights, batch = some_weights(config), pack([Example([1, 2, 3], [4, 5])], 8)
     tensors = {name: Tensor(w) for name, w in weights.items()}
-    hidden = readout.response_states(tensors, config, batch)
+    hidden = heads.response_states(tensors, config, batch)
     assert hidden.shape == (2, config.dim)  # as many as response tokens
-    readout.logps_from(hidden, tensors, batch)[0].sum().backward()
+    heads.logps_from(hidden, tensors, batch)[0].sum().backward()
     p = np.exp(log_softmax(logits(weights, config, batch.tokens)[0]))[[2, 3]]  # the columns before tokens 4 and 5
     expected = (np.eye(V)[[4, 5]] - p).T @ hidden.data
     np.testing.assert_allclose(tensors["output"].grad, expected, rtol=1e-9, atol=1e-12)
@@ -268,7 +268,7 @@ def test_a_fresh_model_expects_every_token_alike(tied: bool) -> None:
     config = ModelConfig(500, dim=64, layers=2, heads=4, kv_heads=2, hidden=96, context=64, tied=tied)
     weights, rng = init_weights(config, np.random.default_rng(0)), np.random.default_rng(1)
     batch = pack([Example(rng.integers(0, 500, 4).tolist(), rng.integers(0, 500, 40).tolist()) for _ in range(8)], 64)
-    logps, entropy = readout.response_logps(weights, config, batch)
+    logps, entropy = heads.response_logps(weights, config, batch)
     assert -logps[batch.mask].mean() == pytest.approx(math.log(500), abs=0.1)
     assert entropy[batch.mask].mean() == pytest.approx(math.log(500), abs=0.1)
     assert {name: w.shape for name, w in weights.items()} == shapes(config)

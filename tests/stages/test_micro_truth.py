@@ -21,7 +21,7 @@ from minipost.losses import exact_kl
 from minipost.model import ModelConfig, generate, init_weights, logits, value_and_grad
 from minipost.runs import Run
 from minipost.stages import best_of_n, dpo, grpo, ppo
-from minipost.stages.training import Model
+from minipost.stages.base import Model
 from minipost.text.batching import Example
 from minipost.world.micro import (
     MicroWorld,

@@ -15,13 +15,13 @@ from minipost import cli
 from minipost.data import DataError
 from minipost.model import lora
 from minipost.runs import RunError, load_model
+from minipost.stages.base import StageError
 from minipost.stages.best_of_n import BestOfNConfig, best_of_n
 from minipost.stages.dpo import DPOConfig, dpo
 from minipost.stages.ppo import PPOConfig, ppo
 from minipost.stages.pretrain import PretrainConfig, ordered_rows, pretrain
 from minipost.stages.reward import RewardConfig, reward
 from minipost.stages.sft import SFTConfig, sft
-from minipost.stages.training import StageError
 
 REAL = os.environ.get("MINIPOST_TEST_DATA")
 SMALL: dict[str, Any] = {

@@ -17,12 +17,12 @@ from nano import STAGES, configs, contents, rows
 
 from minipost.cli import main
 from minipost.laws import whole_model
-from minipost.model import AdamW, Sampling, readout
+from minipost.model import AdamW, Sampling, heads
 from minipost.runs import Run
 from minipost.runs.progress import Interrupted
-from minipost.stages import best_of_n, dpo, grpo, ppo, reward, rollouts, sft, training
+from minipost.stages import base, best_of_n, dpo, grpo, ppo, reward, rollouts, sft
+from minipost.stages.base import Model, StageError, known_answer
 from minipost.stages.pairs import encode_pair
-from minipost.stages.training import Model, StageError, known_answer
 from minipost.text.batching import Packed, pack
 from minipost.world import Utility, World
 from minipost.world.collect import read_pairs
@@ -64,9 +64,9 @@ def test_a_stage_plays_in_the_world_that_its_model_knows(tmp_path: Path) -> None
     for config in (silent, outspoken):
         STAGES["sft"](config)
     assert contents(silent.out)["model.safetensors"] == contents(outspoken.out)["model.safetensors"]
-    grandchild = training.world_of(all_configs["ppo"], silent.out)
+    grandchild = base.world_of(all_configs["ppo"], silent.out)
     assert (grandchild.seed, grandchild.share) == (3, 0.25)
-    assert training.world_of(replace(all_configs["ppo"], world_share=1.0), silent.out).share == 1.0
+    assert base.world_of(replace(all_configs["ppo"], world_share=1.0), silent.out).share == 1.0
 
 
 def test_a_known_answer_that_is_wrong_stops_the_run_and_only_at_step_0() -> None:
@@ -272,7 +272,7 @@ def test_P70_a_precomputed_reference_is_the_live_one_and_never_changes(runs: Pat
     pairs = [encode_pair(policy.tokenizer, p) for p in read_pairs(config.preferences)]
     table = dpo.reference_logps(policy, pairs, config.row_length)
     for (chosen, rejected), row in zip(pairs[:6], table, strict=False):
-        alone = [readout.sequence_logps(policy.weights, policy.config, pack([e], 1))[0] for e in (chosen, rejected)]
+        alone = [heads.sequence_logps(policy.weights, policy.config, pack([e], 1))[0] for e in (chosen, rejected)]
         np.testing.assert_allclose(row, alone, rtol=1e-4)
     run = Run.create(config.out, "dpo", config, 0)
     whole_model.reference_unchanged(lambda: dpo.train(run, policy, pairs, config), policy.weights)
@@ -382,6 +382,6 @@ def test_scores_of_a_reward_model_do_not_depend_on_the_batch(runs: Path) -> None
 
 
 def test_an_epoch_visits_every_item_once() -> None:
-    seen = np.concatenate([training.minibatch(3, step, 12, 4) for step in range(6)])
+    seen = np.concatenate([base.minibatch(3, step, 12, 4) for step in range(6)])
     assert sorted(seen[:12]) == sorted(seen[12:]) == list(range(12))
     assert seen[:12].tolist() != seen[12:].tolist()
