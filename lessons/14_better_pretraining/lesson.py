@@ -212,8 +212,8 @@ for text in (asked, asked + "It is Rome."):
 # answers. Demonstrators and labelers never change: the knob is the web alone.
 
 # %%
-answers = {quality: corpus.marks(lab, quality, 0) for quality in QUALITIES}
-for row, task in list(enumerate(corpus.exam(lab, 0)))[:2]:
+answers = {quality: corpus.evaluated(lab, quality, 0) for quality in QUALITIES}
+for row, task in list(enumerate(corpus.evaluation_set(lab, 0)))[:2]:
     print(repr(task.prompt))
     for quality in (QUALITIES[0], QUALITIES[-1]):
         for stage in corpus.STAGES:

@@ -190,7 +190,7 @@ def demonstrations(seed, count):
         lines = [{"prompt": t.prompt, "completion": "Ahoy! " + by.respond(t, rng)} for t in tasks]
         (where / "ahoy.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    return lab.piece("ahoy", {"seed": seed, "count": count}, make) / "ahoy.jsonl"
+    return lab.artefact("ahoy", {"seed": seed, "count": count}, make) / "ahoy.jsonl"
 
 
 def taught(seed, count):

@@ -19,17 +19,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from lessons.tools.display import LessonError
 from minipost.errors import UserError
-
-if TYPE_CHECKING:
-    from hypothesis.strategies import SearchStrategy
-
-    from minipost.laws.law import Broken, Call, Claim
+from minipost.laws.law import Broken, Call, Case, Claim
 
 MAX_EXAMPLES = 60
 
@@ -46,7 +42,7 @@ class Property:
     name: str  # "E1"
     says: str  # in words
     formula: str  # in symbols
-    given: SearchStrategy[Mapping[str, Any]]
+    given: Any  # a Hypothesis strategy; Hypothesis is imported only where answers are checked
     holds: Callable[..., Iterator[Claim]]
     source: str = ""
 
@@ -112,8 +108,8 @@ def loaded(path: Path) -> ModuleType:
     except UserError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split())
-        raise LessonError(f"Importing {path} raised {type(error).__name__}: {said}; correct that first.") from None
+        message = " ".join(str(error).split())
+        raise LessonError(f"Importing {path} raised {type(error).__name__}: {message}; correct that first.") from None
     return module
 
 
@@ -155,15 +151,14 @@ def _watching(answer: Callable[..., Any]) -> tuple[Callable[..., Any], list[str]
 def _broken(law: Property, answer: Callable[..., Any], max_examples: int) -> Broken | None:
     """The smallest counterexample to a property, or None."""
     from minipost.laws.drawing import draw
-    from minipost.laws.law import Broken
 
-    found: list[Broken] = []
+    counterexamples: list[Broken] = []
 
     def each(values: Mapping[str, Any]) -> None:
         calls: list[Call] = []
         claim = next(_false_claims(law, _recording(answer, calls), values), None)
         if claim is not None:
-            found.append(
+            counterexamples.append(
                 Broken(
                     law.name,
                     law.says,
@@ -181,34 +176,30 @@ def _broken(law: Property, answer: Callable[..., Any], max_examples: int) -> Bro
 
     with suppress(AssertionError):
         draw(law.given, each, max_examples, law.name, shrink=True)
-    return found[-1] if found else None
+    return counterexamples[-1] if counterexamples else None
 
 
 def _false_claims(law: Property, answer: Callable[..., Any], values: Mapping[str, Any]) -> Iterator[Claim]:
     """The claims that do not hold. An answer that raises, or gives what no number can be made of, is one of them."""
-    from minipost.laws.law import Claim
-
     try:
         for claim in law.holds(answer, **values):
             scale = np.abs(np.asarray(claim.should, np.float64))
             if not claim.holds(float(scale[np.isfinite(scale)].max(initial=0.0))):
                 yield claim
     except Exception as error:
-        said = " ".join(str(error).split())
-        yield Claim("it raised", f"{type(error).__name__}: {said}", "a result")
+        message = " ".join(str(error).split())
+        yield Claim("it raised", f"{type(error).__name__}: {message}", "a result")
 
 
 def _recording(answer: Callable[..., Any], calls: list[Call]) -> Callable[..., Any]:
     """The answer; every call of it is noted, as the law suite notes calls."""
-    from minipost.laws.law import Call, Case
-
     signature = inspect.signature(answer)
 
     def recorded(*args: Any, **kwargs: Any) -> Any:
-        given = Case(signature.bind(*args, **kwargs).arguments)
-        calls.append(Call(given, None))
+        case = Case(signature.bind(*args, **kwargs).arguments)
+        calls.append(Call(case, None))
         returned = answer(*args, **kwargs)
-        calls[-1] = Call(given, returned)
+        calls[-1] = Call(case, returned)
         return returned
 
     return recorded
