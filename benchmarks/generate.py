@@ -29,13 +29,13 @@ AGREE = 0.9  # share of greedily chosen tokens: after a near tie, decided by the
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    size: str = "S"  # XS, S or M
-    against: str = "installed"  # torch,transformers; or none
-    batches: tuple[int, ...] = (1, 16, 64)  # how many prompts at a time
-    rounds: int = 4  # blocks of each contender
-    seconds: float = 1.0  # a block
+    size: str = "S"  # size of the model: XS, S or M
+    against: str = "installed"  # peers: torch,transformers; or none
+    batches: tuple[int, ...] = (1, 16, 64)  # batch sizes: prompts at a time
+    rounds: int = 4  # how many blocks each contender runs
+    seconds: float = 1.0  # how long a block lasts
     json: Path | None = None  # where to write the results
-    plot: Path | None = None  # where to draw the roofline (PNG); beside the JSON file if not given
+    plot: Path | None = None  # where to draw the roofline (PNG); default: beside the JSON file
 
 
 def prompts_of(size: Size, batch: int) -> Array:

@@ -35,10 +35,10 @@ FIELDS = {"dim": "dim", "context": "tokens", "batch": "batch"}
 
 @dataclass(frozen=True)
 class GrowthConfig:
-    rounds: int = 2  # blocks of each point
-    seconds: float = 1.0  # a block
+    rounds: int = 2  # how many blocks each point runs
+    seconds: float = 1.0  # how long a block lasts
     json: Path | None = None  # where to write the results
-    plot: Path | None = None  # where to draw the curves (PNG); beside the JSON file if not given
+    plot: Path | None = None  # where to draw the curves (PNG); default: beside the JSON file
 
 
 def point(size: Size, rounds: int, seconds: float) -> dict[str, Any]:

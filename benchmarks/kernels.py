@@ -33,14 +33,14 @@ PEERS = ("torch",)
 
 @dataclass(frozen=True)
 class KernelsConfig:
-    size: str = "S"  # whose shapes: XS, S or M
-    against: str = "installed"  # torch, or none
+    size: str = "S"  # size of the model that gives the shapes: XS, S or M
+    against: str = "installed"  # peers: torch, or none
     modules: Annotated[tuple[Path, ...], tyro.conf.arg(name="with")] = ()  # Python files that register more kernels
-    only: str = ""  # kernels whose name has this text
-    rounds: int = 8  # blocks of each contender
-    seconds: float = 0.03  # a block
+    only: str = ""  # only kernels whose name contains this text
+    rounds: int = 8  # how many blocks each contender runs
+    seconds: float = 0.03  # how long a block lasts
     json: Path | None = None  # where to write the results
-    plot: Path | None = None  # where to draw the roofline (PNG); beside the JSON file if not given
+    plot: Path | None = None  # where to draw the roofline (PNG); default: beside the JSON file
 
 
 def load(path: Path) -> None:

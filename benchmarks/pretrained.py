@@ -31,8 +31,8 @@ PROMPT = "Explain in detail how a sailing ship moves against the wind."
 @dataclass(frozen=True)
 class PretrainedConfig:
     source: Path = Path("smollm2")  # a checkpoint that `minipost import` understands
-    tokens: int = 64  # new tokens a round
-    rounds: int = 5  # the best of them counts
+    tokens: int = 64  # new tokens per round
+    rounds: int = 5  # how often each answer is timed; the fastest counts
 
 
 def ours(model: Model, prompt: list[int], tokens: int) -> list[int]:

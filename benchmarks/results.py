@@ -31,7 +31,7 @@ other.
 
 @dataclass(frozen=True)
 class ResultsConfig:
-    folder: Path = HERE / "results"  # JSON files of runs
+    folder: Path = HERE / "results"  # the folder with the JSON files of runs
     out: Path = HERE / "RESULTS.md"  # the page to write
 
 

@@ -43,10 +43,10 @@ LENGTHS = {"equal": (64, 64), "mixed": (20, 108)}  # tokens of a side, from and 
 
 @dataclass(frozen=True)
 class StagesConfig:
-    size: str = "S"  # XS, S or M
-    against: str = "installed"  # torch, or none
-    rounds: int = 4  # blocks of each contender
-    seconds: float = 1.5  # a block
+    size: str = "S"  # size of the model: XS, S or M
+    against: str = "installed"  # peers: torch, or none
+    rounds: int = 4  # how many blocks each contender runs
+    seconds: float = 1.5  # how long a block lasts
     json: Path | None = None  # where to write the results
 
 

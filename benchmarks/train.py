@@ -38,12 +38,12 @@ NEVER = -1  # a document's first token that never comes: every row is one docume
 
 @dataclass(frozen=True)
 class TrainConfig:
-    size: str = "S"  # XS, S or M
-    against: str = "installed"  # torch,compile,jax; or none
-    rounds: int = 6  # blocks of each contender
-    seconds: float = 1.0  # a block
+    size: str = "S"  # size of the model: XS, S or M
+    against: str = "installed"  # peers: torch,compile,jax; or none
+    rounds: int = 6  # how many blocks each contender runs
+    seconds: float = 1.0  # how long a block lasts
     json: Path | None = None  # where to write the results
-    plot: Path | None = None  # where to draw the roofline (PNG); beside the JSON file if not given
+    plot: Path | None = None  # where to draw the roofline (PNG); default: beside the JSON file
 
 
 def stream_of(size: Size, batches: int = 8) -> Array:

@@ -29,10 +29,10 @@ IDEA = "what it changes"
 
 @dataclass(frozen=True)
 class LaddersConfig:
-    size: str = "S"  # whose shapes: XS, S or M
-    only: str = ""  # ladders whose name has this text
-    rounds: int = 6  # blocks of each rung
-    seconds: float = 0.03  # a block
+    size: str = "S"  # size of the model that gives the shapes: XS, S or M
+    only: str = ""  # only ladders whose name contains this text
+    rounds: int = 6  # how many blocks each rung runs
+    seconds: float = 0.03  # how long a block lasts
     json: Path | None = None  # where to write the results
 
 

@@ -55,7 +55,7 @@ def say(text: str) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A small table. Cells are written with `str`: format numbers yourself. Numbers stand to the right."""
+    """A small table. Cells are written with `str`: format numbers yourself. Numbers are aligned to the right."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(line[i]) for line in [list(header), *cells]) for i in range(len(header))]
     right = [all(_numeric(row[i]) for row in cells) for i in range(len(header))]

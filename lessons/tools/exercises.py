@@ -1,4 +1,4 @@
-"""Exercises: stubs to fill in, checked by laws; a wrong answer gets the broken law and its smallest counterexample.
+"""Exercises: stubs to fill in, checked by laws; for a wrong answer: the broken law and its smallest counterexample.
 
 Beside a lesson stand `exercises.py` (stubs that raise NotImplementedError, and code with a bug to find), `solutions.py`
 (the same names, right) and `checks.py`, which lists what an answer is held to:
@@ -63,7 +63,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an answer did; a wrong one with the laws that it breaks and, as text, the first counterexample."""
+    """The result for one answer; for a wrong one also the laws that it breaks and the first counterexample, as text."""
 
     check: Check
     status: Literal["passes", "not done yet", "wrong"]
@@ -192,7 +192,7 @@ def _false_claims(law: Property, answer: Callable[..., Any], values: Mapping[str
 
 
 def _recording(answer: Callable[..., Any], calls: list[Call]) -> Callable[..., Any]:
-    """The answer; every call of it is noted, as the law suite notes calls."""
+    """The answer, wrapped so that each of its calls is recorded, as the law suite records calls."""
     signature = inspect.signature(answer)
 
     def recorded(*args: Any, **kwargs: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -84,6 +85,19 @@ def test_help_lists_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["train", "--help"])
     assert left.value.code == 0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_flag_of_a_benchmark_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([name, "--help"])
+    assert left.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: python -m benchmarks {name} ")
+    _, *flags = re.split(r"^\W+(?=--?[a-z])", printed.partition("options")[2], flags=re.MULTILINE)
+    assert len(flags) > 2
+    for flag in flags:
+        assert re.search(r"[a-z]{2,} [a-z]", flag.partition("(default")[0].partition("  ")[2]), flag
 
 
 def test_other_work_is_refused() -> None:
