@@ -40,7 +40,7 @@ mean beyond.
 
 def command(argv: Sequence[str], prog: str = "minipost claims") -> int:
     """`minipost claims ARGV`, or `python -m lessons experiments ARGV`: the help uses the name `prog`."""
-    args = _parser(prog).parse_args(list(argv))
+    args = parser(prog).parse_args(list(argv))
     if args.action == "run":
         return _run(args.slugs, args.all, args.json)
     if args.action == "publish":
@@ -52,7 +52,8 @@ def command(argv: Sequence[str], prog: str = "minipost claims") -> int:
     return 0
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
+def parser(prog: str = "minipost claims") -> argparse.ArgumentParser:
+    """The arguments of `minipost claims` and of `python -m lessons experiments`."""
     parser = argparse.ArgumentParser(
         prog,
         description=DESCRIPTION,
@@ -60,7 +61,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "action", nargs="?", default="list", choices=["list", "run", "publish"], help="without it: list"
+        "action", nargs="?", default="list", choices=["list", "run", "publish"], help="what to do (%(default)s)"
     )
     parser.add_argument("slugs", nargs="*", metavar="NAME", help="the names of claims to run")
     parser.add_argument("--all", action="store_true", help="run all of them")

@@ -45,13 +45,7 @@ Your answers are the functions in lessons/NN_*/exercises.py. Exit codes: 0 all p
 
 def lesson_command(argv: Sequence[str], prog: str = "minipost lesson") -> int:
     """`minipost lesson [list|build] [NN|all] [--check]`: listing and building under one name."""
-    parser = _parser(prog, "List the lessons, or build the pages made from them.", LESSON_EXAMPLES)
-    parser.add_argument(
-        "action", nargs="?", default="list", choices=["list", "build"], help="list is what happens without it"
-    )
-    _add_lesson(parser)
-    _add_check(parser)
-    args = parser.parse_args(list(argv))
+    args = lesson_parser(prog).parse_args(list(argv))
     return list_lessons(args.lesson) if args.action == "list" else build_pages(args.lesson, args.check)
 
 
@@ -73,12 +67,7 @@ def build_command(argv: Sequence[str], prog: str = "python -m lessons build") ->
 
 def exercise_command(argv: Sequence[str], prog: str = "minipost exercise") -> int:
     """`minipost exercise N [NAME] [--hint [K]] [--show-solution]`: 0 if all pass, 1 if not."""
-    parser = _parser(prog, "Check your answers to the exercises of a lesson.", EXERCISE_EXAMPLES)
-    parser.add_argument("lesson", help="the lesson's number")
-    parser.add_argument("name", nargs="?", help="the name of one exercise (all of the lesson's)")
-    parser.add_argument("--hint", nargs="?", type=int, const=1, default=0, metavar="K", help="the first K hints (1)")
-    parser.add_argument("--show-solution", action="store_true", help="print the reference solution")
-    args = parser.parse_args(list(argv))
+    args = exercise_parser(prog).parse_args(list(argv))
     exercises = Exercises.of(find_lesson(args.lesson))
     if args.name is not None:
         exercises = Exercises(exercises.folder, [_named(exercises, args.name)])
@@ -94,6 +83,25 @@ def exercise_command(argv: Sequence[str], prog: str = "minipost exercise") -> in
     elif not unsolved:
         print("All pass.")
     return 1 if unsolved else 0
+
+
+def lesson_parser(prog: str = "minipost lesson") -> argparse.ArgumentParser:
+    """The arguments of `minipost lesson`."""
+    parser = _parser(prog, "List the lessons, or build the pages made from them.", LESSON_EXAMPLES)
+    parser.add_argument("action", nargs="?", default="list", choices=["list", "build"], help="what to do (%(default)s)")
+    _add_lesson(parser)
+    _add_check(parser)
+    return parser
+
+
+def exercise_parser(prog: str = "minipost exercise") -> argparse.ArgumentParser:
+    """The arguments of `minipost exercise` and of `python -m lessons exercise`."""
+    parser = _parser(prog, "Check your answers to the exercises of a lesson.", EXERCISE_EXAMPLES)
+    parser.add_argument("lesson", help="the lesson's number")
+    parser.add_argument("name", nargs="?", help="the name of one exercise (all of the lesson's)")
+    parser.add_argument("--hint", nargs="?", type=int, const=1, default=0, metavar="K", help="the first K hints (1)")
+    parser.add_argument("--show-solution", action="store_true", help="print the reference solution")
+    return parser
 
 
 def list_lessons(lesson: str) -> int:
@@ -149,7 +157,7 @@ def _parser(prog: str, description: str, examples: str) -> argparse.ArgumentPars
 
 
 def _add_lesson(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("lesson", nargs="?", default="all", help='a number, or "all" (the default)')
+    parser.add_argument("lesson", nargs="?", default="all", help='a number, or "all" (%(default)s)')
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from minipost import cli
 from minipost.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-OLD_NAMES = [name for name, (target, _) in cli.COMMANDS.items() if target.startswith("lessons.")]
+OLD_NAMES = [name for name, (function, *_) in cli.COMMANDS.items() if function.startswith("lessons.")]
 
 
 @pytest.fixture
