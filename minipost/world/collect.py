@@ -15,7 +15,7 @@ from minipost.text import Message, Tokenizer, prompt_tokens
 from minipost.world.demonstrators import Demonstrator
 from minipost.world.labelers import Labeler
 from minipost.world.tasks import Task
-from minipost.world.universe import World
+from minipost.world.world import World
 
 
 @dataclass(frozen=True)
