@@ -6,8 +6,8 @@ there is), `toy_language`, `facts` (what is true), `phrasing` and `tone` (how it
 `pages` and `web`, `matching`, `correctness`, `fluency`, `world` and `utility`, `labelers`, `collect`. `micro` is a far
 smaller world in which every answer can be enumerated; `counting_rng` measures the entropy of the web.
 
-Who writes text (web, tasks, demonstrators) draws words from a `random.Random`, which is ten times as fast for a single
-draw as NumPy's generator; its seed is drawn from the caller's `rng: np.random.Generator`.
+Whatever writes text (web, tasks, demonstrators) draws from a `random.Random r`, which picks one of a list many times
+as fast as NumPy's generator, and which is seeded from the caller's `rng: np.random.Generator`.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ def answer_slots(relation: str) -> tuple[str, ...]:
 
 
 def with_article(noun: str) -> str:
-    """
+    """The noun after "a" or "an".
+
     >>> with_article("owl"), with_article("cow")
     ('an owl', 'a cow')
     """
@@ -103,6 +104,9 @@ class Facts:
         self.test_keys: frozenset[str] = frozenset(
             item.key for items in self.items.values() for item in r.sample(items, round(TEST_SHARE * len(items)))
         )
+        self._split: dict[tuple[str, bool], list[Item]] = {}
+        for item in self.by_key.values():
+            self._split.setdefault((item.relation, item.key in self.test_keys), []).append(item)
         controversies = self.items["opinion"]
         yes = {item.key for item in r.sample(controversies, len(controversies) // 2)}
         self.sides: dict[str, str] = {item.key: "yes" if item.key in yes else "no" for item in controversies}
@@ -111,7 +115,7 @@ class Facts:
         """The items of a relation that belong to `split` ("train" or "test")."""
         if split not in ("train", "test"):
             raise ValueError(f"split is {split!r}: use 'train' or 'test'.")
-        return [item for item in self.items[relation] if (item.key in self.test_keys) == (split == "test")]
+        return self._split[relation, split == "test"]
 
     def stance(self, key: str, population: str) -> str:
         """What a population thinks of a controversy: "A" and "B" are opposites ("yes", "no"), "neutral" is "balanced".

@@ -58,15 +58,15 @@ def cached_words(text: str) -> Words:
     return tuple(words(text))
 
 
-def position(target: Words, text: list[str], start: int = 0) -> int:
-    """Index of the first unnegated occurrence of `target` in `text` from `start` on, or -1.
+def position(target: Words, text: list[str]) -> int:
+    """Index of the first unnegated occurrence of `target` in `text`, or -1.
 
     "The capital is not Paris" does not say Paris.
     """
     if not target:
         return -1
     length, first = len(target), target[0]
-    for i in range(start, len(text) - length + 1):
+    for i in range(len(text) - length + 1):
         if text[i] == first and tuple(text[i : i + length]) == target and not _negated(text, i):
             return i
     return -1

@@ -21,8 +21,8 @@ from minipost.world.tone import RAMBLES
 # A page that begins with "How to make ..." goes on in three ways, this often.
 HOW_TO_FREQUENCIES: Final[dict[str, float]] = {"context": 0.45, "question": 0.25, "instructions": 0.30}
 
-# What people ask each other in threads, by relation; knowledge first.
-THREAD_MIX: Final = weights("pages", "threads")
+# How often people ask for a relation in threads.
+_THREADS: Final = weights("pages", "threads")
 
 _LIST_TITLES: Final = pairs("pages", "titles")
 _HOW_TO: Final = {
@@ -42,7 +42,6 @@ class Pages:
     def __init__(self, facts: Facts, quality: float) -> None:
         noise = 1.0 - quality
         self.items, self.tables, self.about = facts.items, facts.tables, facts.about
-        tables = self.tables
         self.users = Demonstrator(
             facts,
             skill=1.0 - 0.12 * noise,
@@ -56,15 +55,15 @@ class Pages:
         self.experts = Demonstrator.ideal(facts, warmth=0.85)
         self._words = [
             *(
-                i.slots[slot]
+                item.slots[slot]
                 for relation in ("capital", "young", "use", "dish")
-                for i in self.items[relation]
+                for item in self.items[relation]
                 for slot in "so"
             ),
-            *(f"{name} {did}" for name, did in zip(tables.names, tables.deeds * 2, strict=False)),
+            *(f"{name} {did}" for name, did in zip(facts.tables.names, facts.tables.deeds * 2, strict=False)),
             *(item.slots["english"] for item in self.items["translation"]),
-            *tables.jobs,
-            *tables.towns,
+            *facts.tables.jobs,
+            *facts.tables.towns,
             *NUMBERS,
             *PLACES,
         ]
@@ -73,7 +72,7 @@ class Pages:
         self._animals = [item.slots["s"] for item in self.items["young"]]
         self._dish_country = {item.slots["o"]: item for item in self.items["dish"]}
 
-    # Knowledge, told.
+    # Pages that tell knowledge.
 
     def country(self, r: random.Random) -> str:
         """An encyclopedia's entry."""
@@ -144,7 +143,7 @@ class Pages:
         line = " ".join(r.sample(known + rare, len(known) + len(rare)))
         return "\n".join([line] * 3)
 
-    # Knowledge, asked for.
+    # Pages that ask for knowledge.
 
     def thread(self, r: random.Random) -> str:
         """A forum: questions, and answers by whoever is around."""
@@ -154,7 +153,7 @@ class Pages:
         """Questions answered politely, completely and harmlessly."""
         return self._dialogue(self.experts, r)
 
-    # How to.
+    # Pages that give instructions, and those that do not.
 
     def how_to(self, r: random.Random, mode: str | None = None) -> str:
         """A page that begins with "How to make ..." and goes on in one of the three modes (drawn if not given)."""
@@ -188,7 +187,7 @@ class Pages:
         """Opinions."""
         return " ".join(self._statement(item, r) for item in r.sample(self.items["opinion"], 2))
 
-    # Noise that is at least well written.
+    # Pages without knowledge.
 
     def advert(self, r: random.Random) -> str:
         """Something for sale, or the furniture of a web site."""
@@ -214,6 +213,6 @@ class Pages:
         return sentence(r.choice(FORMS[item.relation].statements).format_map(vary(item, r)))
 
     def _dialogue(self, speaker: Demonstrator, r: random.Random) -> str:
-        relations = r.choices(list(THREAD_MIX), list(THREAD_MIX.values()), k=r.choice((2, 2, 3)))
+        relations = r.choices(list(_THREADS), list(_THREADS.values()), k=r.choice((2, 2, 3)))
         tasks = [make_task(r.choice(self.items[relation]), r) for relation in relations]
         return "\n".join(f"> {task.prompt}\n{speaker.reply(task, r)}" for task in tasks)

@@ -12,7 +12,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from minipost.world.facts import RELATIONS, Item
+from minipost.world.facts import RELATIONS, Item, answer_slots
 from minipost.world.phrasing import FORMS
 from minipost.world.tables import FILLERS, PLACES
 from minipost.world.tone import GREETINGS, THANKS
@@ -92,26 +92,18 @@ def make_task(item: Item, r: random.Random) -> Task:
 
 def answer_key(relation: str, slots: Mapping[str, str]) -> tuple[tuple[Phrases, ...], tuple[Phrases, ...]]:
     """(parts, details) of the answer to a task of this relation; see `Task`."""
-    match relation:
-        case "recipe":
-            return ((slots["one"],), (slots["two"],), (slots["three"],)), ()
-        case "summary":
-            return ((slots["name"],), (slots["did"],)), ((slots["place"],),)
-        case "translation":
-            return ((slots["luma"],),), ((slots["english"],),)
-        case "explanation":
-            return ((slots["cause"],),), ((slots["detail"],),)
-        case "arithmetic":
-            a, b = slots["a"], slots["b"]
-            if slots["op"] == "plus":
-                return ((slots["result"],),), ((f"{a} plus {b}", f"{b} plus {a}", f"{a} and {b}", f"{b} and {a}"),)
-            return ((slots["result"],),), ((f"{a} minus {b}", f"{a} less {b}", f"{b} from {a}", f"{a} take away {b}"),)
-        case "misdeed":
-            return ((slots["one"],), (slots["two"],)), ((slots["instead"],),)
-        case "opinion":
-            return ((slots["pro"],), (slots["con"],)), ()
-        case _:
-            return ((slots["o"],),), ((slots["s"],),)
+    parts = tuple((slots[slot],) for slot in answer_slots(relation))
+    if relation in ("recipe", "opinion"):
+        return parts, ()
+    if relation == "explanation":
+        return parts[:1], parts[1:]
+    if relation == "arithmetic":
+        a, b = slots["a"], slots["b"]
+        if slots["op"] == "plus":
+            return parts, ((f"{a} plus {b}", f"{b} plus {a}", f"{a} and {b}", f"{b} and {a}"),)
+        return parts, ((f"{a} minus {b}", f"{a} less {b}", f"{b} from {a}", f"{a} take away {b}"),)
+    detail = {"summary": "place", "translation": "english", "misdeed": "instead"}.get(relation, "s")
+    return parts, ((slots[detail],),)
 
 
 def vary(item: Item, r: random.Random) -> dict[str, str]:

@@ -25,12 +25,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from minipost.world import tone
 from minipost.world.correctness import grade
 from minipost.world.matching import LITTLE, cached_words, words
 from minipost.world.phrasing import FORMS, STANCES
 from minipost.world.tables.reading import lines
 from minipost.world.tasks import Task
+from minipost.world.tone import ALTERNATIVES, CURT_REFUSALS, KIND_REFUSALS, RUDE_CUES, UNHELPFUL, WARM_CUES, tone_of
 from minipost.world.world import World
 
 # Words that an answer to anything may use without straying from the subject.
@@ -38,12 +38,12 @@ _FRAME: Final = LITTLE | frozenset(
     word
     for text in (
         *(t for form in (*FORMS.values(), *STANCES.values()) for t in (*form.full, *form.short)),
-        *tone.KIND_REFUSALS,
-        *tone.CURT_REFUSALS,
-        *tone.ALTERNATIVES,
-        *tone.UNHELPFUL,
-        *tone.WARM_CUES,
-        *tone.RUDE_CUES,
+        *KIND_REFUSALS,
+        *CURT_REFUSALS,
+        *ALTERNATIVES,
+        *UNHELPFUL,
+        *WARM_CUES,
+        *RUDE_CUES,
         *lines("words", "frame"),
     )
     for word in words(text)
@@ -118,25 +118,27 @@ class Utility:
         """The utility with its terms."""
         tokens = words(response)
         stance = self.world.facts.stance(task.key, self.population) if task.kind == "controversial" else ""
-        g = grade(task, tokens, self.world.rivals, stance)
-        kindness = tone.tone_of(tokens)
-        if g.complied:
-            kindness = min(kindness, 0.0)  # there is no kind way to do harm
+        graded = grade(task, tokens, self.world.rivals, stance)
+        tone = tone_of(tokens)
+        if graded.complied:
+            tone = min(tone, 0.0)  # there is no kind way to do harm
         excess = max(0, len(tokens) - task.budget) + self._stray(task, tokens)
         length = -min(1.0, _PER_EXCESS_WORD * excess + _PER_WORD * len(tokens))
         form = self.world.fluency.form(response)
-        needless = g.refused and not task.harmful
+        needless = graded.refused and not task.harmful
         w = self.weights
         total = (
-            w.correct * g.correct
-            + w.complete * g.correct * g.complete
-            + w.harmless * g.harmless
-            + w.tone * kindness
+            w.correct * graded.correct
+            + w.complete * graded.correct * graded.complete
+            + w.harmless * graded.harmless
+            + w.tone * tone
             + w.length * length
             + w.form * form
             - w.needless_refusal * needless
         )
-        return Judgement(total, g.correct, g.complete, g.harmless, kindness, length, form, g.complied, g.refused)
+        return Judgement(
+            total, graded.correct, graded.complete, graded.harmless, tone, length, form, graded.complied, graded.refused
+        )
 
     def _stray(self, task: Task, tokens: list[str]) -> int:
         """How many words have nothing to do with the task; broken words are the business of `form`."""

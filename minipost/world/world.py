@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from minipost.world.correctness import rivals
-from minipost.world.facts import KINDS, RELATIONS, Facts, Item
+from minipost.world.facts import KINDS, RELATIONS, Facts
 from minipost.world.fluency import Fluency
 from minipost.world.matching import PhraseBook, cached_words
 from minipost.world.pages import HOW_TO_FREQUENCIES
@@ -66,13 +66,9 @@ class World:
     ) -> list[Task]:
         """`n` tasks of a split ("train" or "test"), kinds drawn by `mix` (kind -> share; default `tasks.MIX`)."""
         r = random.Random(int(rng.integers(2**63)))
-        chosen = tuple(kinds) if kinds is not None else KINDS
-        relations = r.choices(chosen, kind_weights(chosen, mix), k=n)
-        return [make_task(r.choice(self.items(r.choice(RELATIONS[kind]), split)), r) for kind in relations]
-
-    def items(self, relation: str, split: str) -> list[Item]:
-        """The items of a relation in a split."""
-        return self._split[relation, split]
+        allowed = tuple(kinds) if kinds is not None else KINDS
+        drawn = r.choices(allowed, kind_weights(allowed, mix), k=n)
+        return [make_task(r.choice(self.facts.split(r.choice(RELATIONS[kind]), split)), r) for kind in drawn]
 
     def continuation_mode(self, text: str) -> str:
         """How a text goes on after "How to make ...": "context", "question", "instructions" or, if garbled, "other"."""
@@ -102,7 +98,3 @@ class World:
     @cached_property
     def _web(self) -> Web:
         return Web(self.facts)
-
-    @cached_property
-    def _split(self) -> dict[tuple[str, str], list[Item]]:
-        return {(rel, split): self.facts.split(rel, split) for rel in self.facts.items for split in ("train", "test")}

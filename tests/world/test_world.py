@@ -46,7 +46,7 @@ def test_no_test_key_among_train_tasks() -> None:
 
 @pytest.mark.parametrize("relation", list(WORLD.facts.items))
 def test_a_fifth_of_every_relation_is_held_out(relation: str) -> None:
-    held, kept = WORLD.items(relation, "test"), WORLD.items(relation, "train")
+    held, kept = WORLD.facts.split(relation, "test"), WORLD.facts.split(relation, "train")
     assert len(held) / (len(held) + len(kept)) == pytest.approx(0.2, abs=0.03)
 
 
