@@ -121,21 +121,21 @@ class Pages:
 
     def story(self, r: random.Random) -> str:
         """Two small events, each with its summary, so that a reader learns what a summary keeps."""
-        lines = []
+        events = []
         for item in r.sample(self.items["summary"], 2):
             slots = vary(item, r)
             opener = r.choice(("In short", "So", "To sum up"))
-            lines.append(f"{slots['story']} {opener}, {slots['name']} {slots['did']} {slots['place']}.")
-        return "\n".join(lines)
+            events.append(f"{slots['story']} {opener}, {slots['name']} {slots['did']} {slots['place']}.")
+        return "\n".join(events)
 
     def chorus(self, r: random.Random) -> str:
         """A memory game: one says a few things, another repeats them. It teaches a model to copy."""
-        lines = []
+        rounds = []
         for _ in range(2):
             one, other = r.sample(self.tables.names, 2)
             things = ", ".join(r.sample(self._words, r.randint(3, 5)))
-            lines.append(f"{one} says: {things}. {other} repeats: {things}.")
-        return "\n".join(lines)
+            rounds.append(f"{one} says: {things}. {other} repeats: {things}.")
+        return "\n".join(rounds)
 
     def rhyme(self, r: random.Random) -> str:
         """A nursery rhyme without sense, sung three times. Only copying predicts its second and third line."""
@@ -190,11 +190,11 @@ class Pages:
     # Pages without knowledge.
 
     def advert(self, r: random.Random) -> str:
-        """Something for sale, or the furniture of a web site."""
+        """Something for sale, and the standing text of a web site."""
         thing, town = r.choice(self.tables.things)[0], r.choice(self.tables.towns)
         slots = {"thing": thing, "town": town, "n": r.choice(NUMBERS[2:])}
-        lines = r.sample(_ADVERTS, 2) + r.sample(_BOILERPLATE, 2)
-        return " ".join(line.format_map(slots) for line in lines)
+        templates = r.sample(_ADVERTS, 2) + r.sample(_BOILERPLATE, 2)
+        return " ".join(template.format_map(slots) for template in templates)
 
     def diary(self, r: random.Random) -> str:
         """A day in someone's life."""
