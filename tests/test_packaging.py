@@ -37,7 +37,15 @@ def test_the_sdist_is_the_project(built: Path) -> None:
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
         names = {name.partition("/")[2] for name in tar.getnames()}
-    for name in ("pyproject.toml", "README.md", "LICENSE", "docs/laws.md", "tests/test_packaging.py", ".ci/run"):
+    for name in (
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "docs/laws.md",
+        "tests/test_packaging.py",
+        ".ci/run",
+        "minipost/world/tables/facts.txt",
+    ):
         assert name in names
     assert not [name for name in names if name.startswith(("runs/", ".git/", "dist/"))]
 
@@ -47,6 +55,7 @@ def test_the_wheel_is_the_package_alone(built: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "minipost").rglob("*.py")}
+    sources |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "minipost").rglob("*.txt")}
     assert sources | {"minipost/py.typed", "minipost/report/page.css"} <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"minipost"}
 

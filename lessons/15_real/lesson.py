@@ -183,7 +183,7 @@ def demonstrations(seed, count):
 
     def make(where):
         rng = np.random.default_rng([seed, 15])
-        by = Demonstrator.ideal(world, warmth=0.0)
+        by = Demonstrator.ideal(world.facts, warmth=0.0)
         tasks = world.tasks("train", count, rng, kinds=["fact", "arithmetic", "how_to", "translation"])
         lines = [{"prompt": t.prompt, "completion": "Ahoy! " + by.respond(t, rng)} for t in tasks]
         (where / "ahoy.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -85,7 +85,7 @@ def gold(lab: Lab, quality: float, seed: int) -> dict[str, float]:
 def speakers(quality: float, count: int, seed: int = 0) -> dict[str, list[Judgement]]:
     """What a web of this quality says in its dialogues: judged answers of its everyday users and of its experts."""
     rng, utility = np.random.default_rng([seed, 43]), Utility(village.world())
-    tasks, pages = village.world().tasks("test", count, rng), Pages(village.world(), quality)
+    tasks, pages = village.world().tasks("test", count, rng), Pages(village.world().facts, quality)
     by: dict[str, Demonstrator] = {"users": pages.users, "experts": pages.experts}
     return {name: [utility.judge(t, who.respond(t, rng)) for t in tasks] for name, who in by.items()}
 

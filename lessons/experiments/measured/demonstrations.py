@@ -152,7 +152,7 @@ def diverse_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
 
         def write(rng: np.random.Generator, kinds: tuple[str, ...] = KINDS[:k]) -> list[Demonstration]:
             tasks = village.world().tasks("train", class_size(lab), rng, kinds=kinds)
-            return written(tasks, Demonstrator(village.world()), rng)
+            return written(tasks, Demonstrator(village.world().facts), rng)
 
         model = taught(lab, seed, {"kinds": KINDS[:k]}, write)
         arms[f"{k} kind{'s' if k > 1 else ''}"] = right(answers(lab, model, seed, unseen))
@@ -186,7 +186,7 @@ def team(lab: Lab, share: float, rng: np.random.Generator) -> list[Demonstration
     world = village.world()
     mix = {"controversial": 0.4, "fact": 0.3, "how_to": 0.1, "explanation": 0.1, "arithmetic": 0.1}
     people = {
-        name: Demonstrator(world, population=name, quirk=QUIRK if name == "A" else None, verbosity=0.0)
+        name: Demonstrator(world.facts, population=name, quirk=QUIRK if name == "A" else None, verbosity=0.0)
         for name in ("A", "B")
     }
     tasks = world.tasks("train", class_size(lab), rng, mix=mix)

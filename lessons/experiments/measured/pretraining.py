@@ -21,8 +21,8 @@ from minipost.model import Model
 from minipost.text import Tokenizer, indented
 from minipost.text.batching import Example
 from minipost.world import PIZZA_MODES, Task, Utility
+from minipost.world.counting_rng import CountingRNG
 from minipost.world.demonstrators import Demonstrator
-from minipost.world.dice import Dice
 from minipost.world.facts import RELATIONS
 from minipost.world.pages import Pages
 from minipost.world.phrasing import FORMS
@@ -37,7 +37,7 @@ BUDGETS = (75_000, 225_000, 900_000)  # tokens of pretraining
 @lru_cache(maxsize=4)
 def fresh_pages(count: int, seed: int) -> tuple[list[str], Array]:
     """Pages that no model has read, and the nats of the dice that made each [count]."""
-    web, dice = Web(village.world()), Dice(seed)
+    web, dice = Web(village.world().facts), CountingRNG(seed)
     pages, nats = [], []
     for _ in range(count):
         before = dice.nats
@@ -182,7 +182,7 @@ def how_to_openings(count: int) -> list[str]:
 
 def pages_after(openings: Sequence[str], seed: int) -> list[str]:
     """What the web itself writes after such openings (the dish is its own)."""
-    dice, pages = Dice(seed), Pages(village.world(), QUALITY)
+    dice, pages = CountingRNG(seed), Pages(village.world().facts, QUALITY)
     written = [pages.how_to(dice) for _ in openings]
     dishes = sorted((o.removeprefix("How to make ") for o in openings), key=len, reverse=True)
     return [page[len("How to make ") + len(_dish(page, dishes)) :] for page in written]
@@ -219,7 +219,7 @@ def pizza_modes(seed: int, lab: Lab) -> dict[str, float]:
 
 def web_answers(tasks: Sequence[Task], seed: int) -> list[str]:
     """What the web's own forums answer: experts and users in the proportion of polite dialogues to threads."""
-    dice, pages = Dice(seed), Pages(village.world(), QUALITY)
+    dice, pages = CountingRNG(seed), Pages(village.world().facts, QUALITY)
     polite = 0.8 * QUALITY**3
     who: list[Demonstrator] = dice.choices([pages.experts, pages.users], [polite, 0.45], k=len(tasks))
     return [speaker.reply(task, dice) for speaker, task in zip(who, tasks, strict=True)]

@@ -21,9 +21,9 @@ from minipost.losses import pair_accuracy
 from minipost.model import Model
 from minipost.world import Task
 from minipost.world.demonstrators import mistake
-from minipost.world.manners import KIND_REFUSALS, RUDE, WARM_OPENERS
 from minipost.world.phrasing import FORMS
 from minipost.world.tasks import sentence
+from minipost.world.tone import KIND_REFUSALS, RUDE, WARM_OPENERS
 
 PAIRS = (150, 600, 2500)  # comparisons
 GAPS = (0.0, 0.5, 1.0, 2.0, 3.5, np.inf)  # edges of the bins of utility gaps
@@ -87,7 +87,7 @@ def minimal_pairs(lab: Lab, seed: int) -> dict[str, list[tuple[Task, str, str]]]
     out: dict[str, list[tuple[Task, str, str]]] = {"truth": [], "tone": [], "harm": []}
     for task in world.tasks("test", count, rng, kinds=["fact", "arithmetic", "translation", "explanation"]):
         template = r.choice(FORMS[task.relation].full)
-        right, wrong = (sentence(template.format_map(slots)) for slots in (task.slots, mistake(world, task, r)))
+        right, wrong = (sentence(template.format_map(slots)) for slots in (task.slots, mistake(world.facts, task, r)))
         out["truth"].append((task, right, wrong))
         out["tone"].append((task, f"{r.choice(WARM_OPENERS)} {right}", f"{r.choice(RUDE)} {right}"))
     for task in world.tasks("test", count, rng, kinds=["harmful"]):

@@ -50,7 +50,7 @@ def leaning(
         (task, side, text)
         for task in tasks
         for side in ("A", "B")
-        for text in side_answers(task, world.stance(task.key, side))
+        for text in side_answers(task, world.facts.stance(task.key, side))
     ]
     answer_logps = logps(model, [task.prompt for task, *_ in rows], [text for *_, text in rows])
     share: dict[str, list[float]] = {}
@@ -68,7 +68,7 @@ def neutrally_taught(lab: Lab, seed: int) -> Path:
 
     def write(rng: np.random.Generator) -> list[Demonstration]:
         tasks = village.world().tasks("train", class_size(lab), rng, kinds=NEUTRAL)
-        return written(tasks, Demonstrator(village.world()), rng)
+        return written(tasks, Demonstrator(village.world().facts), rng)
 
     return taught(lab, seed, {"kinds": NEUTRAL}, write)
 
