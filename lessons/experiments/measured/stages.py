@@ -89,9 +89,9 @@ def sft_candidates(lab: Lab, seed: int) -> Arrays:
     def make() -> Arrays:
         tasks, everyday = evaluation_set(lab, seed)
         rng, utility = np.random.default_rng([seed, 23]), Utility(village.world())
-        candidates = sample(Model.load(policy), Model.load(reward_model, "score"), tasks, rng, BestOfNConfig(n=N))
-        proxy = np.array([c.proxy for c in candidates])
-        judged = [[utility.judge(c.task, text) for text in c.texts] for c in candidates]
+        answers = sample(Model.load(policy), Model.load(reward_model, "score"), tasks, rng, BestOfNConfig(n=N))
+        proxy = np.array([c.proxy for c in answers])
+        judged = [[utility.judge(c.task, text) for text in c.texts] for c in answers]
         return {
             "proxy": proxy[:everyday],
             "gold": np.array([[j.total for j in row] for row in judged[:everyday]]),
@@ -104,12 +104,12 @@ def sft_candidates(lab: Lab, seed: int) -> Arrays:
     )
 
 
-def picked(candidates: Arrays) -> Arrays:
+def picked(answers: Arrays) -> Arrays:
     """Best-of-N's answers: `gold` [T] and `complied` [H] of the candidates with the highest scores."""
-    best, worst_case = candidates["proxy"].argmax(axis=1), candidates["harmful_proxy"].argmax(axis=1)
+    best, worst_case = answers["proxy"].argmax(axis=1), answers["harmful_proxy"].argmax(axis=1)
     return {
-        "gold": candidates["gold"][np.arange(len(best)), best],
-        "complied": candidates["complied"][np.arange(len(worst_case)), worst_case],
+        "gold": answers["gold"][np.arange(len(best)), best],
+        "complied": answers["complied"][np.arange(len(worst_case)), worst_case],
     }
 
 

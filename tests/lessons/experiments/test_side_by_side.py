@@ -51,7 +51,7 @@ def test_a_web_prompt_ends_where_a_line_of_the_web_ends(tmp_path: Path, monkeypa
     model, tasks = Model.load(corpus.base(lab, 1.0, 0)), corpus.evaluation_set(lab, 0)[:3]
     prompts_read: list[list[int]] = []
 
-    def pretend(_model: Model, prompts: list[list[int]], *_: object, **__: object) -> list[Sampled]:
+    def pretend(_: Model, prompts: list[list[int]], *__: object, **___: object) -> list[Sampled]:
         prompts_read.extend(prompts)
         reply = model.tokenizer.encode(" It is so.\n > Is it?")
         return [Sampled(reply, np.zeros(len(reply)), False) for _ in prompts]
