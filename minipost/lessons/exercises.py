@@ -29,7 +29,7 @@ from minipost.lessons.telling import LessonError
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-    from minipost.laws.law import Broken, Call, Claim
+    from minipost.laws.law import Assertion, Broken, Call
 
 MAX_EXAMPLES = 60
 
@@ -38,7 +38,7 @@ MAX_EXAMPLES = 60
 class Property:
     """A law of one exercise.
 
-    `given` draws a dictionary of values; `holds(f, **values)` calls the answer `f` and yields claims, made with
+    `given` draws a dictionary of values; `holds(f, **values)` calls the answer `f` and yields assertions, made with
     `equal`, `slope`, `at_least`, `at_most` of `minipost.laws.law`. The first false one, with the calls that led to it,
     is the counterexample, and Hypothesis looks for the smallest.
     """
@@ -47,7 +47,7 @@ class Property:
     says: str  # in words
     formula: str  # in symbols
     given: SearchStrategy[Mapping[str, Any]]
-    holds: Callable[..., Iterator[Claim]]
+    holds: Callable[..., Iterator[Assertion]]
     source: str = ""
 
 
@@ -157,45 +157,32 @@ def _broken(law: Property, answer: Callable[..., Any], max_examples: int) -> Bro
     from minipost.laws.drawing import draw
     from minipost.laws.law import Broken
 
-    found: list[Broken] = []
+    counterexamples: list[Broken] = []
 
     def each(values: Mapping[str, Any]) -> None:
         calls: list[Call] = []
-        claim = next(_false_claims(law, _recording(answer, calls), values), None)
-        if claim is not None:
-            found.append(
-                Broken(
-                    law.name,
-                    law.says,
-                    law.formula,
-                    law.source,
-                    claim.what,
-                    claim.got,
-                    claim.should,
-                    claim.relation,
-                    claim.where,
-                    tuple(calls),
-                )
-            )
+        false = next(_false_assertions(law, _recording(answer, calls), values), None)
+        if false is not None:
+            counterexamples.append(Broken(law.name, law.says, law.formula, law.source, false, tuple(calls)))
             raise AssertionError(law.name)
 
     with suppress(AssertionError):
         draw(law.given, each, max_examples, law.name, shrink=True)
-    return found[-1] if found else None
+    return counterexamples[-1] if counterexamples else None
 
 
-def _false_claims(law: Property, answer: Callable[..., Any], values: Mapping[str, Any]) -> Iterator[Claim]:
-    """The claims that do not hold. An answer that raises, or gives what no number can be made of, is one of them."""
-    from minipost.laws.law import Claim
+def _false_assertions(law: Property, answer: Callable[..., Any], values: Mapping[str, Any]) -> Iterator[Assertion]:
+    """The assertions that do not hold. An answer that raises, or gives what no number can be made of, is one."""
+    from minipost.laws.law import Assertion
 
     try:
-        for claim in law.holds(answer, **values):
-            scale = np.abs(np.asarray(claim.should, np.float64))
-            if not claim.holds(float(scale[np.isfinite(scale)].max(initial=0.0))):
-                yield claim
+        for assertion in law.holds(answer, **values):
+            scale = np.abs(np.asarray(assertion.should, np.float64))
+            if not assertion.holds(float(scale[np.isfinite(scale)].max(initial=0.0))):
+                yield assertion
     except Exception as error:
         said = " ".join(str(error).split())
-        yield Claim("it raised", f"{type(error).__name__}: {said}", "a result")
+        yield Assertion("it raised", f"{type(error).__name__}: {said}", "a result")
 
 
 def _recording(answer: Callable[..., Any], calls: list[Call]) -> Callable[..., Any]:
