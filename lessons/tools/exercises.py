@@ -25,7 +25,7 @@ import numpy as np
 
 from lessons.tools.display import LessonError
 from minipost.errors import UserError
-from minipost.laws.law import Broken, Call, Case, Claim
+from minipost.laws.law import Assertion, Broken, Call, Case
 
 MAX_EXAMPLES = 60
 
@@ -34,7 +34,7 @@ MAX_EXAMPLES = 60
 class Property:
     """A law of one exercise.
 
-    `given` draws a dictionary of values; `holds(f, **values)` calls the answer `f` and yields claims, made with
+    `given` draws a dictionary of values; `holds(f, **values)` calls the answer `f` and yields assertions, made with
     `equal`, `slope`, `at_least`, `at_most` of `minipost.laws.law`. The first false one, with the calls that led to it,
     is the counterexample, and Hypothesis looks for the smallest.
     """
@@ -43,7 +43,7 @@ class Property:
     says: str  # in words
     formula: str  # in symbols
     given: Any  # a Hypothesis strategy; Hypothesis is imported only where answers are checked
-    holds: Callable[..., Iterator[Claim]]
+    holds: Callable[..., Iterator[Assertion]]
     source: str = ""
 
 
@@ -156,22 +156,9 @@ def _broken(law: Property, answer: Callable[..., Any], max_examples: int) -> Bro
 
     def each(values: Mapping[str, Any]) -> None:
         calls: list[Call] = []
-        claim = next(_false_claims(law, _recording(answer, calls), values), None)
-        if claim is not None:
-            counterexamples.append(
-                Broken(
-                    law.name,
-                    law.says,
-                    law.formula,
-                    law.source,
-                    claim.what,
-                    claim.got,
-                    claim.should,
-                    claim.relation,
-                    claim.where,
-                    tuple(calls),
-                )
-            )
+        false = next(_false_assertions(law, _recording(answer, calls), values), None)
+        if false is not None:
+            counterexamples.append(Broken(law.name, law.says, law.formula, law.source, false, tuple(calls)))
             raise AssertionError(law.name)
 
     with suppress(AssertionError):
@@ -179,16 +166,16 @@ def _broken(law: Property, answer: Callable[..., Any], max_examples: int) -> Bro
     return counterexamples[-1] if counterexamples else None
 
 
-def _false_claims(law: Property, answer: Callable[..., Any], values: Mapping[str, Any]) -> Iterator[Claim]:
-    """The claims that do not hold. An answer that raises, or gives what no number can be made of, is one of them."""
+def _false_assertions(law: Property, answer: Callable[..., Any], values: Mapping[str, Any]) -> Iterator[Assertion]:
+    """The assertions that do not hold. An answer that raises, or gives what no number can be made of, is one."""
     try:
-        for claim in law.holds(answer, **values):
-            scale = np.abs(np.asarray(claim.should, np.float64))
-            if not claim.holds(float(scale[np.isfinite(scale)].max(initial=0.0))):
-                yield claim
+        for assertion in law.holds(answer, **values):
+            scale = np.abs(np.asarray(assertion.should, np.float64))
+            if not assertion.holds(float(scale[np.isfinite(scale)].max(initial=0.0))):
+                yield assertion
     except Exception as error:
         message = " ".join(str(error).split())
-        yield Claim("it raised", f"{type(error).__name__}: {message}", "a result")
+        yield Assertion("it raised", f"{type(error).__name__}: {message}", "a result")
 
 
 def _recording(answer: Callable[..., Any], calls: list[Call]) -> Callable[..., Any]:
