@@ -21,7 +21,7 @@ import numpy as np
 from minipost.data import Prompt, Turns
 from minipost.losses import best_of_n_kl_bound, wins
 from minipost.model import Array
-from minipost.report.plots import wilson
+from minipost.runs.intervals import share_interval
 from minipost.stages.base import Model
 from minipost.stages.best_of_n import Answered
 from minipost.stages.pairs import Sides
@@ -121,4 +121,4 @@ def judge_the_judge(judge: Model, pairs: Sequence[Sides], rng: np.random.Generat
 def accuracy(margins: Array, name: str) -> dict[str, Any]:
     """The share of positive margins, ties half, with its 95 % interval."""
     share = float(wins(margins, 0.0).mean())
-    return {name: share, f"{name}_ci95": list(wilson(share, len(margins)))}
+    return {name: share, f"{name}_ci95": list(share_interval(share, len(margins)))}
