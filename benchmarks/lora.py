@@ -20,10 +20,9 @@ import numpy as np
 from benchmarks.harness import timed
 from minipost.config import parse
 from minipost.interop.command import ImportConfig, import_run
-from minipost.model import Sampling, generate, heads
+from minipost.model import Model, Sampling
 from minipost.runs import Run
 from minipost.stages import dpo, sft
-from minipost.stages.base import Model, read_off
 from minipost.stages.pairs import encode_pair
 from minipost.text import prompt_tokens
 from minipost.world.collect import Demonstration, Pair
@@ -69,22 +68,16 @@ class Measured:
 def measure(model: Model, pairs: list[Pair]) -> Measured:
     sides = [encode_pair(model.tokenizer, pair) for pair in pairs]
     flat = [side for pair in sides for side in pair]
-    logps = read_off(heads.sequence_logps, model, flat, ROW, group=16).reshape(-1, 2)
+    logps = model.logps(flat, ROW, group=16).reshape(-1, 2)
     return Measured(logps, np.array([[len(side.response) for side in pair] for pair in sides]))
 
 
 def show(model: Model, prompts: list[str]) -> None:
     for prompt in prompts:
         ids = prompt_tokens(model.tokenizer, prompt)
-        sampled = generate(
-            model.weights,
-            model.config,
-            [ids],
-            np.random.default_rng(0),
-            end_id=model.tokenizer.end_id,
-            max_new_tokens=60,
-            sampling=Sampling(temperature=0),
-        )[0]
+        sampled = model.generate([ids], np.random.default_rng(0), max_new_tokens=60, sampling=Sampling(temperature=0))[
+            0
+        ]
         answer = model.tokenizer.decode(sampled.tokens, skip_special=True).strip()
         print(f"    {prompt!r}\n      -> {answer!r}")
 
@@ -94,8 +87,7 @@ def command(argv: Sequence[str]) -> None:
     rows = read(args.data)
     train, held_out = rows[:-HELD_OUT][: args.pairs], [pair for pair, _ in rows[-HELD_OUT:]]
     shown = [pair.prompt for pair in held_out[:SHOWN]]
-    found = import_run(ImportConfig(Path("smollm2"), args.out / "smollm2", overwrite=True))
-    base = Model(found.weights, found.config, found.tokenizer)
+    base = import_run(ImportConfig(Path("smollm2"), args.out / "smollm2", overwrite=True))
     print(f"pretrained: {measure(base, held_out)}", flush=True)
     show(base, shown)
 
@@ -111,7 +103,7 @@ def command(argv: Sequence[str]) -> None:
     run = Run.create(sft_config.out, "sft", sft_config, 0, {"base": sft_config.base}, overwrite=True)
     examples = sft.encode(base, [Demonstration(pair.prompt, output) for pair, output in train])
     seconds, weights = timed(lambda: sft.train(run, base, examples, sft_config))
-    run.finish(weights, base.config.to_dict(), base.tokenizer)
+    run.finish(Model(weights, base.config, base.tokenizer))
     tuned = Model(weights, base.config, base.tokenizer)
     reference = measure(tuned, held_out)
     print(f"after SFT ({seconds:.0f} s): {reference}", flush=True)
@@ -130,7 +122,7 @@ def command(argv: Sequence[str]) -> None:
     run = Run.create(dpo_config.out, "dpo", dpo_config, 0, {"policy": dpo_config.policy}, overwrite=True)
     pairs = [encode_pair(tuned.tokenizer, pair) for pair, _ in train]
     seconds, weights = timed(lambda: dpo.train(run, tuned, pairs, dpo_config))
-    run.finish(weights, base.config.to_dict(), base.tokenizer)
+    run.finish(Model(weights, base.config, base.tokenizer))
     preferring = Model(weights, base.config, base.tokenizer)
     after = measure(preferring, held_out)
     reward = after.logps - reference.logps

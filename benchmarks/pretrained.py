@@ -21,10 +21,8 @@ import numpy as np
 from benchmarks.harness import timed
 from benchmarks.machine import read_bandwidth
 from minipost.config import parse
-from minipost.interop import Checkpoint
 from minipost.interop.command import ExportConfig, export_run, read
-from minipost.model import Sampling, generate, threads
-from minipost.runs import save_model
+from minipost.model import Model, Sampling, threads
 from minipost.text import prompt_tokens
 
 PROMPT = "Explain in detail how a sailing ship moves against the wind."
@@ -37,21 +35,15 @@ class PretrainedConfig:
     rounds: int = 5  # the best of them counts
 
 
-def ours(model: Checkpoint, prompt: list[int], tokens: int) -> list[int]:
+def ours(model: Model, prompt: list[int], tokens: int) -> list[int]:
     never = len(model.tokenizer)  # an id that is never sampled: no early end
-    sampled = generate(
-        model.weights,
-        model.config,
-        [prompt],
-        np.random.default_rng(0),
-        end_id=never,
-        max_new_tokens=tokens,
-        sampling=Sampling(temperature=0),
+    sampled = model.generate(
+        [prompt], np.random.default_rng(0), end_id=never, max_new_tokens=tokens, sampling=Sampling(temperature=0)
     )[0]
     return sampled.tokens
 
 
-def theirs(model: Checkpoint) -> Callable[[list[int], int], list[int]] | None:
+def theirs(model: Model) -> Callable[[list[int], int], list[int]] | None:
     """The same weights in transformers; None where it is not installed."""
     try:
         import torch
@@ -61,7 +53,7 @@ def theirs(model: Checkpoint) -> Callable[[list[int], int], list[int]] | None:
     torch.set_num_threads(threads())
     with tempfile.TemporaryDirectory() as folder:
         (run := Path(folder) / "run").mkdir()
-        save_model(run, model.weights, model.config, model.tokenizer)
+        model.save(run)
         export_run(ExportConfig(run, Path(folder) / "hf"))
         loaded = transformers.AutoModelForCausalLM.from_pretrained(Path(folder) / "hf", dtype=torch.float32)
 

@@ -28,10 +28,10 @@ from benchmarks.peers import chosen
 from benchmarks.sizes import Size, size_named
 from benchmarks.table import disturbed, figure, ratio, save, show
 from minipost.config import parse
-from minipost.model import threads, with_head
+from minipost.model import Model, threads, with_head
 from minipost.runs import Run
 from minipost.stages import dpo, ppo, reward
-from minipost.stages.base import Model, minibatch
+from minipost.stages.base import minibatch
 from minipost.text import Tokenizer
 from minipost.text.batching import Example
 

@@ -18,7 +18,8 @@ import minipost
 from minipost import cli
 from minipost.config import parse
 from minipost.errors import UserError
-from minipost.runs import Interrupted, load_model
+from minipost.model.folder import load_model
+from minipost.runs import Interrupted
 
 
 def minipost_command(*argv: str) -> subprocess.CompletedProcess[str]:

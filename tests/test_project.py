@@ -25,7 +25,7 @@ PACKAGE = ROOT / "minipost"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 ORDER: tuple[tuple[str, ...], ...] = (  # floors, from numbers to story; on a floor, from left to right
-    ("errors", "kernels"),
+    ("errors", "files", "kernels"),
     ("autograd",),
     ("losses", "text", "model"),
     ("config", "runs", "world", "data", "interop"),

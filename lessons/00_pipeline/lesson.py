@@ -37,13 +37,12 @@ from lessons.experiments import Lab, village
 from lessons.tools import say, show, source_of, table
 from lessons.tools.pictures import sweep, token_timeline
 from minipost.losses import bradley_terry, dpo, policy_loss
+from minipost.model import Model
 from minipost.report.gallery import gallery
 from minipost.report.wording import interval, label, number, percent
-from minipost.stages.base import Model
 from minipost.text import Message, render
 from minipost.tour.world import TourConfig, plan, tour
 from minipost.world import Demonstrator, Utility
-from minipost.world.collect import answer
 
 lab = Lab()
 world = village.world()  # a quarter of the world: small models learn it in minutes
@@ -222,7 +221,7 @@ def right(seed, temperature):
     tasks = [task for task in village.tasks(lab, 80, seed) if not task.harmful]
     rng = np.random.default_rng([seed, 0])
     prompts = [task.prompt for task in tasks]
-    said = answer(model.weights, model.config, model.tokenizer, prompts, rng, temperature, max_new_tokens=48)
+    said = model.answer(prompts, rng, temperature, max_new_tokens=48)
     return float(np.mean([utility.judge(task, text).right for task, (text, _) in zip(tasks, said, strict=True)]))
 
 

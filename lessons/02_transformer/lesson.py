@@ -34,10 +34,9 @@ from lessons.tools.pictures import attention_map, curve, heat, sweep
 from minipost.autograd import check_gradient, fused
 from minipost.kernels import adamw, attention, cross_entropy, decode, rms_norm, rope, swiglu
 from minipost.kernels.blas import matmul_into
-from minipost.model import generate, hidden_states, output_weight, shapes
+from minipost.model import Model, generate, hidden_states, output_weight, shapes
 from minipost.model.transformer import rotary_table, trunk
 from minipost.report.style import canvas, colour, note, styled
-from minipost.stages.base import Model
 from minipost.text import indented, prompt_tokens
 from minipost.world.pages import Pages
 

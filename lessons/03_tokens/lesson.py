@@ -34,8 +34,7 @@ from lessons.experiments import Lab, measure, village
 from lessons.experiments.statistics import paired_interval
 from lessons.tools import say, show, source_of, table
 from lessons.tools.pictures import curve, heat, sweep, token_timeline
-from minipost.model import heads
-from minipost.stages.base import Model
+from minipost.model import Model, heads
 from minipost.text import Message, Tokenizer, bpe, chat, indented, prompt_tokens, render, response_tokens
 from minipost.text.batching import Example, pack
 from minipost.world import Demonstrator

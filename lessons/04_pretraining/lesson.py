@@ -33,12 +33,11 @@ from minipost.autograd import Tensor, fused
 from minipost.kernels import cross_entropy as kernel
 from minipost.laws import judge
 from minipost.losses import cross_entropy
-from minipost.model import count, heads, init_weights, output_weight
+from minipost.model import Model, count, heads, init_weights, output_weight
 from minipost.report.plots import pizza
 from minipost.report.style import canvas, colour, styled
 from minipost.report.wording import percent
 from minipost.runs.folder import read_metrics
-from minipost.stages.base import Model
 from minipost.stages.pretrain import next_token_loss
 from minipost.text.batching import pack, stream
 from minipost.world import PIZZA_MODES, Utility

@@ -34,12 +34,11 @@ from lessons.tools.pictures import curve, sweep, token_timeline
 from minipost.autograd import Tensor
 from minipost.laws import judge
 from minipost.losses import cross_entropy
-from minipost.model import heads, logits
+from minipost.model import Model, heads, logits
 from minipost.report.plots import pizza
 from minipost.report.wording import percent
 from minipost.runs.folder import read_metrics
 from minipost.stages import sft as stage
-from minipost.stages.base import Model
 from minipost.text import prompt_tokens, response_tokens
 from minipost.text.batching import Example, pack
 from minipost.world import PIZZA_MODES, Demonstrator

@@ -43,10 +43,9 @@ from lessons.tools.pictures import curve, heat, histogram_pair, sweep, token_tim
 from minipost.autograd import Tensor
 from minipost.laws import judge
 from minipost.losses import bradley_terry
-from minipost.model import heads
+from minipost.model import Model, heads
 from minipost.report.style import canvas, colour, styled
 from minipost.report.wording import number, percent
-from minipost.stages.base import Model
 from minipost.text import prompt_tokens, response_tokens
 from minipost.text.batching import Example, pack
 from minipost.world import Demonstrator, Utility

@@ -35,10 +35,9 @@ from lessons.tools import say, show, source_of, table
 from lessons.tools.pictures import curve, sweep, token_timeline
 from minipost import losses
 from minipost.autograd import Tensor
+from minipost.model import Model
 from minipost.report.style import HEIGHT, WIDTH, canvas, colour, styled
 from minipost.runs import read_metrics
-from minipost.stages import reward as stage
-from minipost.stages.base import Model
 from minipost.world import Labeler
 from minipost.world.utility import Weights
 
@@ -179,7 +178,7 @@ show(
     alt="A prompt and an answer as boxes of tokens, followed by two pads. The only dot stands on the last real token, "
     "the end token, before the pads.",
 )
-alone, together = stage.score(judge, pair[:1])[0], stage.score(judge, pair)[0]
+alone, together = judge.scores(pair[:1])[0], judge.scores(pair)[0]
 print(
     f"prompt [{len(pair[0].prompt)}] + response [{len(pair[0].response)}] tokens -> hidden [{len(ids)}, "
     f"{judge.config.dim}] -> last row [{judge.config.dim}] -> score []"

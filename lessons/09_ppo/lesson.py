@@ -31,11 +31,10 @@ from lessons.tools import say, show, source_of, table
 from lessons.tools.pictures import clip_regions, curve, heat, sweep, token_timeline
 from minipost.autograd import Tensor, fused
 from minipost.losses import gae, policy_loss, token_rewards
+from minipost.model import Model
 from minipost.report.style import canvas, colour, styled
 from minipost.stages import ppo, rollouts
-from minipost.stages.base import Model
 from minipost.world import Utility
-from minipost.world.collect import answer
 
 lab = Lab()
 SEEDS = range(lab.pick(3, 2))
@@ -313,7 +312,7 @@ utility = Utility(village.world())
 for task in tasks:
     print(f"\n{task.prompt}")
     for name, model in (("SFT", sft), ("PPO", policy)):
-        text = answer(model.weights, model.config, model.tokenizer, [task.prompt], np.random.default_rng(0), 0.0)[0][0]
+        text = model.answer([task.prompt], np.random.default_rng(0), 0.0)[0][0]
         print(f"  {name}  {utility(task, text):+.1f}  {text}")
 
 # %% [markdown]

@@ -31,11 +31,10 @@ from lessons.tools import say, show, source_of, table
 from lessons.tools.pictures import curve, sweep, token_timeline
 from minipost.autograd import Tensor
 from minipost.losses import dpo as losses
-from minipost.model import heads
+from minipost.model import Model, heads
 from minipost.report.style import MARKERS, canvas, colour, note, styled
 from minipost.runs import read_metrics
 from minipost.stages import dpo
-from minipost.stages.base import Model
 from minipost.stages.pairs import encode_pair
 from minipost.text.batching import pack
 from minipost.world.collect import read_pairs

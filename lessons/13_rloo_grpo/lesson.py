@@ -39,10 +39,10 @@ from lessons.tools import say, show, source_of, table
 from lessons.tools.pictures import curve, heat, sweep, token_timeline
 from minipost.autograd import Tensor
 from minipost.losses import advantages, aggregate, k3, policy_loss
+from minipost.model import Model
 from minipost.report.style import canvas, colour, styled
 from minipost.runs import read_metrics
 from minipost.stages import grpo, rollouts
-from minipost.stages.base import Model
 
 lab = Lab()
 

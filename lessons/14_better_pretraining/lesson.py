@@ -32,12 +32,11 @@ from lessons.experiments.measured import asking, corpus
 from lessons.experiments.statistics import interval
 from lessons.tools import say, show, source_of, table
 from lessons.tools.pictures import curve, sweep
+from minipost.model import Model
 from minipost.report.style import MARKERS, canvas, colour, styled
 from minipost.runs import read_metrics
-from minipost.stages.base import Model
 from minipost.text import indented
 from minipost.text.batching import Example
-from minipost.tour.evaluate import log_probabilities
 from minipost.world import Demonstrator, Utility
 from minipost.world.web import spoil
 
@@ -358,7 +357,7 @@ for quality in QUALITIES:
         model = Model.load(folder)
         examples = [Example([model.tokenizer.document_id], model.tokenizer.encode(text)[:127]) for text in clean]
         size = [len(model.tokenizer.decode(e.response).encode()) for e in examples]  # bytes [pages]
-        nll = -log_probabilities(model, examples)  # [pages]
+        nll = -model.logps(examples)  # [pages]
         tokens = sum(len(e.response) for e in examples)
         losses[quality, seed] = (
             read_metrics(folder)[-1]["eval_loss"],

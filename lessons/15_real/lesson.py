@@ -41,13 +41,11 @@ from minipost.data import Reader
 from minipost.data.records import prompt_of
 from minipost.interop import hf, tensors
 from minipost.interop.command import ExportConfig, ImportConfig, export_run, import_run, read
-from minipost.model import ModelConfig, Sampling, generate, hidden_states, output_weight, shapes
+from minipost.model import Model, ModelConfig, Sampling, hidden_states, output_weight, shapes
 from minipost.report.style import canvas, colour, note, styled
-from minipost.stages.base import Model
 from minipost.stages.sft import SFTConfig, sft
 from minipost.text import Message, indented, prompt_tokens, render
 from minipost.world import Demonstrator, Utility
-from minipost.world.collect import answer
 
 lab = Lab()
 world = village.world()
@@ -212,7 +210,7 @@ def examined(seed, folder):
     pupil, utility = Model.load(folder), Utility(world)
     tasks = [task for task in village.tasks(lab, 150, seed) if not task.harmful]
     prompts, rng = [task.prompt for task in tasks], np.random.default_rng(0)
-    answers = [text for text, _ in answer(pupil.weights, pupil.config, pupil.tokenizer, prompts, rng, temperature=0.0)]
+    answers = [text for text, _ in pupil.answer(prompts, rng, temperature=0.0)]
     right = [utility.judge(task, text.removeprefix("Ahoy! ")).right for task, text in zip(tasks, answers, strict=True)]
     return float(np.mean([text.startswith("Ahoy!") for text in answers])), float(np.mean(right))
 
@@ -387,15 +385,7 @@ if SMOLLM2 and not lab.fast:
         prompt = prompt_tokens(real.tokenizer, [Message("user", f"What is the capital of {country}?")])
         if n == 0:
             print(repr(real.tokenizer.decode(prompt)), end="\n\n")
-        (reply,) = generate(
-            real.weights,
-            real.config,
-            [prompt],
-            np.random.default_rng(0),
-            end_id=real.tokenizer.end_id,
-            max_new_tokens=40,
-            sampling=Sampling(0.0),
-        )
+        (reply,) = real.generate([prompt], np.random.default_rng(0), max_new_tokens=40, sampling=Sampling(0.0))
         print(f"SmolLM2 on {country}:", real.tokenizer.decode(reply.tokens, skip_special=True).strip())
     text = world.web(np.random.default_rng(3), 0.9, pages=20)
     village_page = " ".join(page.replace("\n", " ") for page in text)

@@ -19,12 +19,10 @@ import numpy.typing as npt
 
 from lessons.experiments import village
 from lessons.experiments.lab import Lab
-from minipost.stages.base import Model
-from minipost.stages.reward import score
+from minipost.model import Model
 from minipost.text import Tokenizer, prompt_tokens, response_tokens
 from minipost.text.batching import Example
 from minipost.world import Task, Utility
-from minipost.world.collect import answer
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 TERMS = ("correct", "tone", "length", "form")  # of the utility, kept beside its total
@@ -62,7 +60,7 @@ def candidates(
         writer, utility = Model.load(model), Utility(village.world())
         rng = np.random.default_rng([seed, 31])
         prompts = [t.prompt for t in asked for _ in range(count)]
-        texts = [text for text, _ in answer(writer.weights, writer.config, writer.tokenizer, prompts, rng, temperature)]
+        texts = [text for text, _ in writer.answer(prompts, rng, temperature)]
         judged = [utility.judge(asked[i // count], text) for i, text in enumerate(texts)]
         numbers: dict[str, npt.ArrayLike] = {"texts": np.array(texts).reshape(-1, count)}
         for term in ("total", *TERMS):
@@ -84,7 +82,7 @@ def scored(lab: Lab, judge: Path, found: Candidates) -> Floats:
         reader = Model.load(judge, "score")
         asked = [task for task in found.tasks for _ in range(found.texts.shape[1])]
         examples = [encoded(reader.tokenizer, t, text) for t, text in zip(asked, found.texts.ravel(), strict=True)]
-        return {"proxy": score(reader, examples).astype(np.float64).reshape(found.texts.shape)}
+        return {"proxy": reader.scores(examples).astype(np.float64).reshape(found.texts.shape)}
 
     stored = lab.numbers("scores", {"judge": judge, **found.name}, make, lab.pick("3 s", "1 s"))
     return LABELER_TEMPERATURE * stored["proxy"]

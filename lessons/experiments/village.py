@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lessons.experiments.lab import Lab
-from minipost.stages.base import Model
+from minipost.model import Model
 from minipost.stages.dpo import DPOConfig
 from minipost.stages.dpo import dpo as run_dpo
 from minipost.stages.grpo import GRPOConfig

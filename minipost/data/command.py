@@ -29,8 +29,7 @@ from minipost.data.problems import SHOWN, dropped_line
 from minipost.data.reader import PLAIN
 from minipost.data.stats import Survey, asked
 from minipost.data.tokens import contents
-from minipost.runs.files import atomic
-from minipost.runs.model import TOKENIZER
+from minipost.files import TOKENIZER, atomic
 from minipost.text import Tokenizer, indented, load_tokenizer
 from minipost.text.batching import Example
 

@@ -3,6 +3,6 @@ refused with a sentence. Read first: `hf` (weights and configuration), `hf_token
 
 from __future__ import annotations
 
-from minipost.interop.checkpoint import Checkpoint, InteropError
+from minipost.interop.checkpoint import InteropError
 
-__all__ = ["Checkpoint", "InteropError"]
+__all__ = ["InteropError"]

@@ -1,4 +1,4 @@
-"""What every reader returns, what it refuses, and how a stranger's file is opened.
+"""What every reader refuses, and how a stranger's file is opened.
 
 A file from the network is a claim, not a fact. Nothing here runs code (no pickle), text files have a size limit, and
 no array is made before its shape was compared with the configuration and with the bytes that the file really has.
@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from minipost.errors import UserError
-from minipost.model import Array, ModelConfig
-from minipost.text import Tokenizer
 
 MEGABYTE = 1 << 20
 LONGEST_CONTEXT = 1 << 20  # positions: the rotary table alone has a row for each
@@ -23,16 +20,6 @@ MOST_LAYERS = 1000
 
 class InteropError(UserError):
     """A foreign checkpoint that cannot be read, or a model that a foreign format cannot hold."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A model from elsewhere, or for elsewhere. `head` names its scalar output ("score"), if it has one."""
-
-    weights: dict[str, Array]
-    config: ModelConfig
-    tokenizer: Tokenizer
-    head: str | None = None
 
 
 def read_json(path: Path, limit: int = MEGABYTE) -> dict[str, Any]:

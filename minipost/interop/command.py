@@ -21,11 +21,12 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from minipost.config import parse
-from minipost.interop import Checkpoint, InteropError, gguf, hf, hf_tokenizer, llama2c
+from minipost.files import save_arrays, write_text
+from minipost.interop import InteropError, gguf, hf, hf_tokenizer, llama2c
 from minipost.interop.tensors import MODEL
-from minipost.model import ModelConfig, count, shapes
-from minipost.runs import Run, check_shapes, load_model
-from minipost.runs.files import save_arrays, write_text
+from minipost.model import Model, ModelConfig, count, shapes
+from minipost.model.folder import check_shapes, load_model
+from minipost.runs import Run
 from minipost.text import Tokenizer
 
 EXPORT_HELP = """Write a trained model as a folder that transformers loads.
@@ -60,15 +61,15 @@ class ImportConfig:
     json: bool = False  # print the result as JSON
 
 
-def read(source: Path, tokenizer: Path | None = None) -> Checkpoint:
+def read(source: Path, tokenizer: Path | None = None) -> Model:
     """A checkpoint in any format that is understood. Errors: `InteropError`, one sentence."""
     if str(source) in PACKAGED and not source.exists():
         return gguf.load(packaged(str(source)))
     if tokenizer is not None and source.suffix != ".bin":
         raise InteropError(f"--tokenizer belongs to llama2.c's .bin files; {source} brings its own.")
     if source.is_dir():
-        weights, config, head = hf.from_folder(source)
-        return Checkpoint(weights, config, hf_tokenizer.from_folder(source, config.vocab_size), head)
+        weights, config, _ = hf.from_folder(source)
+        return Model(weights, config, hf_tokenizer.from_folder(source, config.vocab_size))
     if source.suffix == ".gguf":
         return gguf.load(source)
     if source.suffix == ".bin":
@@ -113,12 +114,12 @@ def export_run(config: ExportConfig) -> dict[str, Any]:
     return {"folder": str(config.folder), "parameters": count(weights), "architecture": architecture}
 
 
-def import_run(config: ImportConfig) -> Checkpoint:
+def import_run(config: ImportConfig) -> Model:
     """Make a run folder out of a checkpoint from elsewhere; returns what was read."""
     found = read(config.source, config.tokenizer)
     run = Run.create(config.out, "import", config, 0, overwrite=config.overwrite)
     description = f"A model from elsewhere, imported from {config.source.name}."
-    run.finish(found.weights, found.config.to_dict(), found.tokenizer, description=description)
+    run.finish(found, description=description)
     return found
 
 
@@ -173,7 +174,7 @@ def import_command(argv: Sequence[str]) -> int:
         "parameters": count(found.weights),
         "tokens": len(found.tokenizer),
         "template": found.tokenizer.template.name,
-        "head": found.head,
+        "head": "score" if "score" in found.weights else None,
         "config": found.config.to_dict(),
     }
     size = f"{said['parameters']:,} parameters, {said['tokens']:,} tokens"

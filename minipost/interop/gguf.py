@@ -23,9 +23,9 @@ import numpy as np
 
 from minipost.interop import byte_level
 from minipost.interop.chat_template import from_jinja
-from minipost.interop.checkpoint import LONGEST_CONTEXT, MOST_LAYERS, Checkpoint, InteropError, number, whole
+from minipost.interop.checkpoint import LONGEST_CONTEXT, MOST_LAYERS, InteropError, number, whole
 from minipost.interop.llama2c import half_split
-from minipost.model import Array, ModelConfig, RopeScaling, shapes
+from minipost.model import Array, Model, ModelConfig, RopeScaling, shapes
 from minipost.text import Tokenizer, TokenizerError
 
 _NAMES = {
@@ -43,7 +43,7 @@ _CUTS = {"gpt-2": "gpt2", "smollm": "smollm", "llama-bpe": "llama3", "llama3": "
 _CONTROL, _USER_DEFINED = 3, 4  # kinds of token that text never becomes
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path) -> Model:
     """A Llama model with a byte-level tokenizer. Errors: `InteropError`."""
     try:
         reader = _open(path)
@@ -54,7 +54,7 @@ def load(path: Path) -> Checkpoint:
     except (ValueError, LookupError, TypeError, OverflowError, MemoryError, RecursionError) as error:
         raise InteropError(f"{path} is damaged or no GGUF file ({error}); download it again.") from None
     config = _config(fields, path, tied="output.weight" not in found)
-    return Checkpoint(_weights(config, found, path), config, _tokenizer(fields, config.vocab_size, path))
+    return Model(_weights(config, found, path), config, _tokenizer(fields, config.vocab_size, path))
 
 
 def _open(path: Path) -> Any:

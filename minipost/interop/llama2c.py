@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from minipost.interop.checkpoint import LONGEST_CONTEXT, MEGABYTE, MOST_LAYERS, Checkpoint, InteropError
-from minipost.model import Array, ModelConfig, shapes
+from minipost.interop.checkpoint import LONGEST_CONTEXT, MEGABYTE, MOST_LAYERS, InteropError
+from minipost.model import Array, Model, ModelConfig, shapes
 from minipost.text import PretrainedTokenizer, TokenizerError
 from minipost.text.pretrained import Join
 from minipost.text.template import plain
@@ -30,7 +30,7 @@ _UNKNOWN, _BEGIN, _END, _FIRST_BYTE = 0, 1, 2, 3  # ids: <unk>, <s>, </s>, and t
 _SPECIALS = {"<unk>": _UNKNOWN, "<s>": _BEGIN, "</s>": _END}
 
 
-def load(model: Path, tokenizer: Path | None = None) -> Checkpoint:
+def load(model: Path, tokenizer: Path | None = None) -> Model:
     """A checkpoint and its tokenizer (default: a `tok*.bin` beside it). Errors: `InteropError`."""
     config, numbers = _open(model)
     if tokenizer is None:
@@ -38,7 +38,7 @@ def load(model: Path, tokenizer: Path | None = None) -> Checkpoint:
         if len(beside) != 1:
             raise InteropError(f"Beside {model} lie {len(beside)} files tok*.bin; name the one with --tokenizer.")
         tokenizer = beside[0]
-    return Checkpoint(_weights(config, numbers), config, load_tokenizer(tokenizer, config.vocab_size))
+    return Model(_weights(config, numbers), config, load_tokenizer(tokenizer, config.vocab_size))
 
 
 def _open(path: Path) -> tuple[ModelConfig, Array]:

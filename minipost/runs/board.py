@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minipost.runs.files import RunError
+from minipost.files import RunError
 
 EVENTS = "tensorboard"  # the folder inside a run's
 

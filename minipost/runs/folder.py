@@ -11,7 +11,7 @@ Three promises. A run is never overwritten unasked. A run that is resumed is the
 configuration, seed and parents, or it is refused; then a resumed run equals an uninterrupted one bit for bit (P50),
 provided that the stage puts *all* of its state into the checkpoint: weights, optimiser moments, random generators,
 position in the data. And a crash at any moment leaves a folder that can be resumed, because every file is replaced in
-one step (minipost/runs/files.py).
+one step (minipost/files.py).
 
 A stage's loop, in short (`step` counts finished updates, and is the same number in all three calls):
 
@@ -25,7 +25,7 @@ A stage's loop, in short (`step` counts finished updates, and is the same number
                 run.save_checkpoint(step, arrays, {"rng": rng.bit_generator.state})
             if interrupt.requested:
                 interrupt.stop(step)
-    run.finish(weights, model_config, tokenizer)
+    run.finish(model)
 """
 
 from __future__ import annotations
@@ -43,16 +43,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 import minipost
+from minipost.files import (
+    MODEL,
+    TOKENIZER,
+    Array,
+    RunError,
+    load_arrays,
+    load_metadata,
+    save_arrays,
+    sha256,
+    write_text,
+)
 from minipost.runs.board import EVENTS, Board
 from minipost.runs.card import model_card
-from minipost.runs.files import Array, RunError, load_arrays, load_metadata, save_arrays, sha256, write_text
-from minipost.runs.model import MODEL, TOKENIZER, save_model
-from minipost.text import Tokenizer
+
+if TYPE_CHECKING:  # a type only: who reads metrics should not wait for the kernels
+    from minipost.model import Model
 
 CONFIG, METRICS, CHECKPOINT, CARD = "config.json", "metrics.jsonl", "checkpoint.safetensors", "MODEL_CARD.md"
 _FORMAT = "minipost-run-1"
@@ -164,22 +175,13 @@ class Run:
         state = _state(self.path / CHECKPOINT, metadata)
         return Checkpoint(state["step"], arrays, state["scalars"])
 
-    def finish(
-        self,
-        weights: Mapping[str, Array] | None = None,
-        model_config: object = None,
-        tokenizer: Tokenizer | None = None,
-        *,
-        description: str = "",
-    ) -> None:
+    def finish(self, model: Model | None = None, description: str = "") -> None:
         """Write the model (a stage that only measures has none), its card, and last the mark of a finished run."""
-        if weights is not None:
-            if tokenizer is None:
-                raise ValueError("A model is saved together with its tokenizer; pass both to finish.")
-            save_model(self.path, weights, model_config, tokenizer)
+        if model is not None:
+            model.save(self.path)
         record = self.record | {"finished": _now()}
         rows = self.metrics()
-        write_text(self.path / CARD, model_card(record, rows[-1] if rows else {}, weights, description))
+        write_text(self.path / CARD, model_card(record, rows[-1] if rows else {}, model, description))
         write_text(self.path / CONFIG, _json(record))
         self.record = record
 

@@ -1,9 +1,9 @@
-"""What all stages share: loading models, the loop's skeleton, and the known answers at step 0."""
+"""What all stages share: the loop's skeleton, and the known answers at step 0."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,10 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from minipost.errors import UserError
-from minipost.model import AdamW, Array, ModelConfig, map_shards, shapes
-from minipost.runs import Run, check_shapes, interruptible, load_model, progress, read_setting
-from minipost.text import Tokenizer
-from minipost.text.batching import Example, pack
+from minipost.model import AdamW, Array
+from minipost.runs import Run, interruptible, progress, read_setting
 from minipost.world import World
 
 
@@ -53,23 +51,6 @@ def dropped(config: Any) -> Path | None:
     None without --skip-bad: then one bad row refuses the file.
     """
     return config.out.with_name(f"{config.out.name}-dropped.jsonl") if config.skip_bad else None
-
-
-@dataclass(frozen=True)
-class Model:
-    """Weights, what they mean, and the tokenizer that they were trained with."""
-
-    weights: dict[str, Array]
-    config: ModelConfig
-    tokenizer: Tokenizer
-
-    @classmethod
-    def load(cls, folder: Path, head: str | None = None) -> Model:
-        """A finished run's model; `head` is the scalar output that it must have ("score") or not have (None)."""
-        weights, fields, tokenizer = load_model(folder)
-        config = ModelConfig.from_dict(fields)
-        check_shapes(weights, shapes(config, head), folder)
-        return cls(weights, config, tokenizer)
 
 
 @dataclass
@@ -146,11 +127,3 @@ def minibatch(seed: int, step: int, count: int, batch_size: int) -> Array:
     per_epoch = max(1, count // batch_size)
     epoch, within = divmod(step, per_epoch)
     return epoch_order(seed, epoch, count)[within * batch_size : (within + 1) * batch_size]
-
-
-def read_off(
-    function: Callable[..., Any], model: Model, examples: Sequence[Example], row_length: int = 128, group: int = 128
-) -> Array:
-    """`function(weights, config, packed)`, one number a sequence, for any number of examples on all cores: [S]."""
-    packed = [pack(examples[lo : lo + group], row_length) for lo in range(0, len(examples), group)]
-    return np.concatenate(map_shards(lambda batch: function(model.weights, model.config, batch), packed))

@@ -19,13 +19,12 @@ from minipost import data
 from minipost.config import parse
 from minipost.data import Prompt, Turns
 from minipost.losses import best_of_n_estimate, best_of_n_kl_bound
-from minipost.model import Array, heads
+from minipost.model import Array, Model
 from minipost.runs import Run, progress
-from minipost.stages.base import Model, StageError, dropped, read_off, require_positive, world_of
+from minipost.stages.base import StageError, dropped, require_positive, world_of
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
 from minipost.world import Task, Utility
-from minipost.world.collect import answer
 
 HELP = """Answer N times, keep the best by the reward model.
 
@@ -152,11 +151,11 @@ def candidates(
 ) -> list[Answered[T]]:
     """N answers to each task, scored."""
     prompts = [t.prompt for t in tasks for _ in range(n)]
-    answers = answer(policy.weights, policy.config, policy.tokenizer, prompts, rng, temperature, max_new_tokens)
+    answers = policy.answer(prompts, rng, temperature, max_new_tokens)
     examples = [
         Example(prompt_tokens(policy.tokenizer, p), s.tokens) for p, (_, s) in zip(prompts, answers, strict=True)
     ]
-    scores = read_off(heads.scores, judge, examples)
+    scores = judge.scores(examples, group=128)
     out = []
     for i, task in enumerate(tasks):
         mine = slice(i * n, (i + 1) * n)

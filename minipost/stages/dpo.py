@@ -24,18 +24,9 @@ from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import dpo as losses
 from minipost.losses import wins
-from minipost.model import AdamW, Array, heads, lora, schedule, value_and_grad
+from minipost.model import AdamW, Array, Model, heads, lora, schedule, value_and_grad
 from minipost.runs import Run
-from minipost.stages.base import (
-    Model,
-    StageError,
-    dropped,
-    known_answer,
-    minibatch,
-    read_off,
-    require_positive,
-    updates,
-)
+from minipost.stages.base import StageError, dropped, known_answer, minibatch, require_positive, updates
 from minipost.stages.pairs import Sides, encode_pair, halves, pack_pairs
 from minipost.text.batching import Packed
 from minipost.world.collect import read_pairs
@@ -106,8 +97,9 @@ def dpo(config: DPOConfig) -> Model:
     if run.finished:
         return Model.load(config.out)
     weights = train(run, policy, pairs, config)
-    run.finish(weights, policy.config.to_dict(), policy.tokenizer, description="An assistant tuned by DPO.")
-    return Model(weights, policy.config, policy.tokenizer)
+    model = Model(weights, policy.config, policy.tokenizer)
+    run.finish(model, description="An assistant tuned by DPO.")
+    return model
 
 
 def train(run: Run, policy: Model, pairs: Sequence[Sides], config: DPOConfig) -> dict[str, Array]:
@@ -174,7 +166,7 @@ def statistics(beta: float, chosen: Any, rejected: Any, ref_chosen: Array, ref_r
 def reference_logps(model: Model, pairs: Sequence[Sides], row_length: int) -> Array:
     """Log-probabilities of chosen and rejected under the reference, once and for all: [pairs, 2]."""
     sides = [side for pair in pairs for side in pair]
-    return read_off(heads.sequence_logps, model, sides, row_length).reshape(-1, 2)
+    return model.logps(sides, row_length).reshape(-1, 2)
 
 
 def command(argv: Sequence[str]) -> int:

@@ -34,10 +34,10 @@ from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import Reduction, aggregate, k3, penalize_missing_end, policy_loss, ratio_statistics
 from minipost.losses import advantages as estimators
-from minipost.model import AdamW, Array, ModelConfig, heads
+from minipost.model import AdamW, Array, Model, ModelConfig, heads
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.base import Model, StageError, known_answer, require_positive, updates
+from minipost.stages.base import StageError, known_answer, require_positive, updates
 from minipost.stages.rollouts import (
     Answers,
     Prompts,
@@ -148,8 +148,9 @@ def grpo(config: GRPOConfig) -> Model:
 
     weights = train(run, policy, source.prompts, score, config, source.metrics)
     name = config.method.upper()
-    run.finish(weights, policy.config.to_dict(), policy.tokenizer, description=f"An assistant tuned by {name}.")
-    return Model(weights, policy.config, policy.tokenizer)
+    model = Model(weights, policy.config, policy.tokenizer)
+    run.finish(model, description=f"An assistant tuned by {name}.")
+    return model
 
 
 def train(

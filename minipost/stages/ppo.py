@@ -41,10 +41,10 @@ from minipost.losses import (
     value_loss,
     whiten,
 )
-from minipost.model import AdamW, Array, ModelConfig, heads, with_head
+from minipost.model import AdamW, Array, Model, ModelConfig, heads, with_head
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.base import Model, StageError, known_answer, require_positive, updates
+from minipost.stages.base import StageError, known_answer, require_positive, updates
 from minipost.stages.rollouts import (
     Answers,
     Prompts,
@@ -158,8 +158,9 @@ def ppo(config: PPOConfig) -> Model:
         return reward_scores(judge, examples, config.row_length)
 
     weights = train(run, policy, judge, source.prompts, score, config, lambda i, w: source.metrics())
-    run.finish(weights, policy.config.to_dict(), policy.tokenizer, description="An assistant tuned by PPO.")
-    return Model(weights, policy.config, policy.tokenizer)
+    model = Model(weights, policy.config, policy.tokenizer)
+    run.finish(model, description="An assistant tuned by PPO.")
+    return model
 
 
 def train(

@@ -25,6 +25,7 @@ from minipost.data.tokens import text_tokens
 from minipost.model import (
     AdamW,
     Array,
+    Model,
     ModelConfig,
     Muon,
     Weights,
@@ -37,7 +38,7 @@ from minipost.model import (
 )
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.base import Model, StageError, dropped, known_answer, require_positive, updates
+from minipost.stages.base import StageError, dropped, known_answer, require_positive, updates
 from minipost.text import Tokenizer, indented
 from minipost.text.batching import Packed, stream
 from minipost.world import World
@@ -135,8 +136,9 @@ def pretrain(config: PretrainConfig) -> Model:
     share = 1 / (len(held_out) * config.row_length)
     losses = map_shards(lambda s: float(next_token_loss(weights, model_config, s, share)), shards)
     run.log(total, {"eval_loss": sum(losses)})
-    run.finish(weights, model_config.to_dict(), tokenizer, description="A base model: it completes text.")
-    return Model(weights, model_config, tokenizer)
+    model = Model(weights, model_config, tokenizer)
+    run.finish(model, description="A base model: it completes text.")
+    return model
 
 
 def make_optimizer(weights: dict[str, Array], config: PretrainConfig) -> AdamW:

@@ -19,23 +19,13 @@ from minipost import data
 from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import bradley_terry, pair_accuracy
-from minipost.model import AdamW, Array, heads, lora, schedule, value_and_grad, with_head
+from minipost.model import AdamW, Array, Model, heads, lora, schedule, value_and_grad, with_head
 from minipost.runs import Run
-from minipost.stages.base import (
-    Model,
-    StageError,
-    dropped,
-    known_answer,
-    minibatch,
-    read_off,
-    require_positive,
-    updates,
-    world_of,
-)
+from minipost.stages.base import StageError, dropped, known_answer, minibatch, require_positive, updates, world_of
 from minipost.stages.pairs import Sides, encode_pair, halves, pack_pairs
-from minipost.text.batching import Example, Packed
+from minipost.text.batching import Packed
 from minipost.world import Labeler, Utility
-from minipost.world.collect import Pair, answer, compare, read_pairs, write_pairs
+from minipost.world.collect import Pair, compare, read_pairs, write_pairs
 
 HELP = """Train a reward model on comparisons of the policy's answers, or on your own.
 
@@ -97,8 +87,9 @@ def reward(config: RewardConfig) -> Model:
         write_pairs(config.out / "preferences.jsonl", pairs)
         sides = [encode_pair(policy.tokenizer, p) for p in pairs]
     weights = train(run, policy, sides, config)
-    run.finish(weights, policy.config.to_dict(), policy.tokenizer, description="A reward model: it scores answers.")
-    return Model(weights, policy.config, policy.tokenizer)
+    model = Model(weights, policy.config, policy.tokenizer)
+    run.finish(model, description="A reward model: it scores answers.")
+    return model
 
 
 def collect_pairs(policy: Model, config: RewardConfig) -> list[Pair]:
@@ -106,9 +97,7 @@ def collect_pairs(policy: Model, config: RewardConfig) -> list[Pair]:
     world, rng = world_of(config, config.policy), np.random.default_rng([config.seed, 5])
     tasks = world.tasks("train", config.pairs, rng)
     prompts = [t.prompt for t in tasks]
-    first, second = (
-        [text for text, _ in answer(policy.weights, policy.config, policy.tokenizer, prompts, rng)] for _ in range(2)
-    )
+    first, second = ([text for text, _ in policy.answer(prompts, rng)] for _ in range(2))
     labeler = Labeler(Utility(world), temperature=config.labeler_temperature)
     return [pair for _, pair in compare(tasks, first, second, labeler, rng)]
 
@@ -146,11 +135,6 @@ def train(run: Run, start: Model, sides: Sequence[Sides], config: RewardConfig) 
         metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr}
         update.log(metrics, len(batch), "loss", "accuracy")
     return lora.merge({**frozen, **weights})
-
-
-def score(model: Model, examples: Sequence[Example], row_length: int = 128) -> Array:
-    """The model's score of each example, [S]."""
-    return read_off(heads.scores, model, examples, row_length, group=64)
 
 
 def command(argv: Sequence[str]) -> int:

@@ -21,9 +21,9 @@ import numpy as np
 from minipost import data
 from minipost.autograd import Tensor
 from minipost.data import Turns
-from minipost.model import AdamW, Array, Sampled, Sampling, generate, heads, value_and_grad
+from minipost.model import AdamW, Array, Model, Sampled, Sampling, generate, heads, value_and_grad
 from minipost.model.parallel import map_shards, threads
-from minipost.stages.base import Model, Playing, StageError, dropped, known_answer, world_of
+from minipost.stages.base import Playing, StageError, dropped, known_answer, world_of
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Task, Utility, World

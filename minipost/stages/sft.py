@@ -19,10 +19,21 @@ from minipost import data
 from minipost.autograd import Tensor, fused
 from minipost.config import parse
 from minipost.losses import cross_entropy
-from minipost.model import AdamW, Array, ModelConfig, heads, logits, lora, output_weight, schedule, value_and_grad
+from minipost.model import (
+    AdamW,
+    Array,
+    Model,
+    ModelConfig,
+    heads,
+    logits,
+    lora,
+    output_weight,
+    schedule,
+    value_and_grad,
+)
 from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.base import Model, dropped, known_answer, minibatch, require_positive, updates, world_of
+from minipost.stages.base import dropped, known_answer, minibatch, require_positive, updates, world_of
 from minipost.text import indented, prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack, split_evenly
 from minipost.world import Demonstrator
@@ -78,8 +89,9 @@ def sft(config: SFTConfig) -> Model:
     if run.finished:
         return Model.load(config.out)
     weights = train(run, base, mine or from_the_world(base, config), config)
-    run.finish(weights, base.config.to_dict(), base.tokenizer, description="An assistant that imitates demonstrations.")
-    return Model(weights, base.config, base.tokenizer)
+    model = Model(weights, base.config, base.tokenizer)
+    run.finish(model, description="An assistant that imitates demonstrations.")
+    return model
 
 
 def from_the_world(base: Model, config: SFTConfig) -> list[Example]:

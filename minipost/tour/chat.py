@@ -19,9 +19,8 @@ import tyro
 
 from minipost.config import parse
 from minipost.interop.command import PACKAGED, read
-from minipost.model import Sampling, generate
-from minipost.stages.base import Model, StageError
-from minipost.stages.reward import score
+from minipost.model import Model, Sampling
+from minipost.stages.base import StageError
 from minipost.text import Message, prompt_tokens
 from minipost.text.batching import Example
 
@@ -82,8 +81,7 @@ def load(source: Path) -> Model:
     """A run folder's model, or one that lies in a foreign file or a package."""
     if source.is_dir() or (source.suffix not in (".gguf", ".bin") and str(source) not in PACKAGED):
         return Model.load(source)
-    found = read(source)
-    return Model(found.weights, found.config, found.tokenizer)
+    return read(source)
 
 
 def respond(
@@ -91,18 +89,15 @@ def respond(
 ) -> str:
     """One answer, or the best of several."""
     prompt = prompt_tokens(model.tokenizer, turns)
-    sampled = generate(
-        model.weights,
-        model.config,
+    sampled = model.generate(
         [prompt] * config.best_of,
         rng,
-        end_id=model.tokenizer.end_id,
         max_new_tokens=config.max_new_tokens,
         sampling=Sampling(config.temperature, top_p=config.top_p),
     )
     best = 0
     if judge is not None:
-        best = int(np.argmax(score(judge, [Example(prompt, s.tokens) for s in sampled])))
+        best = int(np.argmax(judge.scores([Example(prompt, s.tokens) for s in sampled])))
     return model.tokenizer.decode(sampled[best].tokens, skip_special=True).strip()
 
 

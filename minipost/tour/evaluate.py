@@ -18,13 +18,12 @@ import numpy as np
 
 from minipost.config import parse
 from minipost.losses import best_of_n_kl_bound, wins
-from minipost.model import Array, heads
-from minipost.stages.base import Model, read_off, world_of
+from minipost.model import Array, Model
+from minipost.stages.base import world_of
 from minipost.stages.best_of_n import Candidates
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
 from minipost.world import Task, Utility, World
-from minipost.world.collect import answer
 from minipost.world.utility import Judgement
 
 
@@ -50,14 +49,14 @@ def ask(model: Model, tasks: Sequence[Task], utility: Utility, seed: int, refere
     """Let a model answer every task, once greedily and once at temperature 1."""
     prompts = [t.prompt for t in tasks]
     rng = np.random.default_rng([seed, 7])
-    parts = [answer(model.weights, model.config, model.tokenizer, prompts, rng, temp) for temp in (0.0, 1.0)]
+    parts = [model.answer(prompts, rng, temp) for temp in (0.0, 1.0)]
     greedy, sampled = ([text for text, _ in part] for part in parts)
     drawn = [s for _, s in parts[1]]
     kl = float("nan")
     if reference is not None:
         ids = [prompt_tokens(model.tokenizer, p) for p in prompts]
         examples = [Example(p, s.tokens) for p, s in zip(ids, drawn, strict=True)]
-        theirs = log_probabilities(reference, examples)
+        theirs = reference.logps(examples)
         kl = float(np.mean([s.logps.sum() for s in drawn]) - theirs.mean())
     return Answers(
         greedy,
@@ -77,11 +76,6 @@ def picked(found: Sequence[Candidates], utility: Utility) -> Answers:
     ended, lengths = [c.ended[c.pick] for c in found], [c.lengths[c.pick] for c in found]
     kl = best_of_n_kl_bound(len(found[0].texts))
     return Answers(texts, texts, judged, judged, ended, lengths, kl)
-
-
-def log_probabilities(model: Model, examples: Sequence[Example]) -> Array:
-    """log pi(response | prompt) of each example, [S]."""
-    return read_off(heads.sequence_logps, model, examples)
 
 
 def measure(tasks: Sequence[Task], answers: Answers, baseline: Answers | None = None) -> dict[str, Any]:

@@ -26,10 +26,10 @@ from minipost.config import parse
 from minipost.data import Comparison, Demonstration, Prompt, Record, Turns
 from minipost.data.problems import Dropped
 from minipost.data.split import Parts, pages, split
-from minipost.model import Array
+from minipost.files import write_text
+from minipost.model import Array, Model
 from minipost.runs import read_metrics
-from minipost.runs.files import write_text
-from minipost.stages.base import Model, StageError
+from minipost.stages.base import StageError
 from minipost.stages.best_of_n import Answered, candidates, curve_of_proxy
 from minipost.stages.dpo import dpo
 from minipost.stages.pairs import Sides

@@ -20,17 +20,14 @@ import numpy as np
 
 from minipost.data import Prompt, Turns
 from minipost.losses import best_of_n_kl_bound, wins
-from minipost.model import Array
+from minipost.model import Array, Model
 from minipost.runs.intervals import share_interval
-from minipost.stages.base import Model
 from minipost.stages.best_of_n import Answered
 from minipost.stages.pairs import Sides
-from minipost.stages.reward import score
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
-from minipost.tour.evaluate import interval, log_probabilities
+from minipost.tour.evaluate import interval
 from minipost.tour.world import calibration
-from minipost.world.collect import answer
 
 UNKNOWN = (
     "gold_mean",
@@ -58,12 +55,12 @@ class Answers:
 def ask(model: Model, judge: Model, prompts: Sequence[Turns], seed: int, limit: int, reference: Model) -> Answers:
     """Answers at temperature 1 of at most `limit` tokens, scored; KL by the k1 estimate, as in `minipost eval`."""
     rng = np.random.default_rng([seed, 7])
-    said = answer(model.weights, model.config, model.tokenizer, prompts, rng, max_new_tokens=limit)
+    said = model.answer(prompts, rng, max_new_tokens=limit)
     drawn = [sampled for _, sampled in said]
     examples = [Example(prompt_tokens(model.tokenizer, p), s.tokens) for p, s in zip(prompts, drawn, strict=True)]
-    kl = float(np.mean([s.logps.sum() for s in drawn]) - log_probabilities(reference, examples).mean())
+    kl = float(np.mean([s.logps.sum() for s in drawn]) - reference.logps(examples).mean())
     lengths = [len(s.tokens) for s in drawn]
-    return Answers([text for text, _ in said], [s.ended for s in drawn], lengths, score(judge, examples), kl)
+    return Answers([text for text, _ in said], [s.ended for s in drawn], lengths, judge.scores(examples), kl)
 
 
 def picked(found: Sequence[Answered[Prompt]]) -> Answers:
@@ -92,20 +89,20 @@ def measure(answers: Answers, rival: Answers) -> dict[str, Any]:
 def held_out_loss(model: Model, demonstrations: Sequence[Example]) -> dict[str, float]:
     """Loss in nats a response token, end tokens included, and its exponential."""
     tokens = sum(len(e.response) for e in demonstrations)
-    loss = float(-log_probabilities(model, demonstrations).sum()) / tokens
+    loss = float(-model.logps(demonstrations).sum()) / tokens
     return {"heldout_loss": loss, "perplexity": float(np.exp(loss))}
 
 
 def implicit_accuracy(model: Model, reference: Model, pairs: Sequence[Sides]) -> dict[str, Any]:
     """How often the reward that a policy implies, log pi - log ref (Rafailov et al. 2023), ranks a pair right."""
     sides = [side for pair in pairs for side in pair]
-    reward = (log_probabilities(model, sides) - log_probabilities(reference, sides)).reshape(-1, 2)
+    reward = (model.logps(sides) - reference.logps(sides)).reshape(-1, 2)
     return accuracy(reward[:, 0] - reward[:, 1], "implicit_accuracy")
 
 
 def judge_the_judge(judge: Model, pairs: Sequence[Sides], rng: np.random.Generator) -> dict[str, Any]:
     """The reward model on held-out pairs, beside chance and the simplest judge there is: the longer answer wins."""
-    margins = score(judge, [c for c, _ in pairs]) - score(judge, [r for _, r in pairs])
+    margins = judge.scores([c for c, _ in pairs]) - judge.scores([r for _, r in pairs])
     longer = np.array([len(c.response) - len(r.response) for c, r in pairs])
     return {
         **accuracy(margins, "pair_accuracy"),

@@ -18,22 +18,22 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from minipost.files import write_text
 from minipost.losses import pair_accuracy
-from minipost.model import Array, generate
+from minipost.model import Array, Model
 from minipost.runs import read_metrics
-from minipost.runs.files import write_text
-from minipost.stages.base import Model, StageError
+from minipost.stages.base import StageError
 from minipost.stages.best_of_n import BestOfNConfig, Candidates, candidates, curve
 from minipost.stages.dpo import DPOConfig, dpo
 from minipost.stages.pairs import encode_pair
 from minipost.stages.ppo import PPOConfig, ppo
 from minipost.stages.pretrain import PretrainConfig, pretrain
-from minipost.stages.reward import RewardConfig, reward, score
+from minipost.stages.reward import RewardConfig, reward
 from minipost.stages.sft import SFTConfig, sft
 from minipost.text import prompt_tokens
 from minipost.tour.evaluate import Answers, ask, held_out_tasks, measure, picked
 from minipost.world import Labeler, Task, Utility, World, bayes_accuracy
-from minipost.world.collect import answer, compare
+from minipost.world.collect import compare
 
 T = TypeVar("T")
 NAMES = ("base", "sft", "best_of_n", "ppo", "dpo")
@@ -220,13 +220,11 @@ def judge_the_judge(config: TourConfig, p: Plan, policy: Model, judge: Model, wo
     rng = np.random.default_rng([config.seed, 10])
     tasks = world.tasks("test", 3 * p.prompts, rng)
     prompts = [t.prompt for t in tasks]
-    first, second = (
-        [text for text, _ in answer(policy.weights, policy.config, policy.tokenizer, prompts, rng)] for _ in range(2)
-    )
+    first, second = ([text for text, _ in policy.answer(prompts, rng)] for _ in range(2))
     labeler = Labeler(Utility(world), temperature=p.reward.labeler_temperature)
     pairs = compare(tasks, first, second, labeler, rng)
     sides = [encode_pair(judge.tokenizer, pair) for _, pair in pairs]
-    chosen, rejected = score(judge, [c for c, _ in sides]), score(judge, [r for _, r in sides])
+    chosen, rejected = judge.scores([c for c, _ in sides]), judge.scores([r for _, r in sides])
     margins = chosen - rejected
     triples = [(t, pair.chosen, pair.rejected) for t, pair in pairs]
     agree = np.array([labeler.probability(*triple) for triple in triples])  # that the winner wins again
@@ -275,9 +273,7 @@ def modes(model: Model, world: World, seed: int, as_user: bool, samples: int = 2
     """How the model goes on after "How to make pizza", the bare beginning of a page or what a user says: shares."""
     t = model.tokenizer
     prompt = prompt_tokens(t, PIZZA.strip()) if as_user else [t.document_id, *t.encode(PIZZA)]
-    sampled = generate(
-        model.weights,
-        model.config,
+    sampled = model.generate(
         [prompt] * samples,
         np.random.default_rng([seed, 11]),
         end_id=t.end_id if as_user else t.document_id,

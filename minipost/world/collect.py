@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from minipost.errors import UserError
-from minipost.model import Array, ModelConfig, Sampled, Sampling, generate
-from minipost.text import Message, Tokenizer, prompt_tokens
 from minipost.world.demonstrators import Demonstrator
 from minipost.world.labelers import Labeler
 from minipost.world.tasks import Task
@@ -38,29 +36,6 @@ class Pair:
 def demonstrate(world: World, by: Demonstrator, count: int, rng: np.random.Generator) -> list[Demonstration]:
     """`count` demonstrations on training prompts."""
     return [Demonstration(t.prompt, by.respond(t, rng)) for t in world.tasks("train", count, rng)]
-
-
-def answer(
-    weights: Mapping[str, Array],
-    config: ModelConfig,
-    tokenizer: Tokenizer,
-    prompts: Sequence[str | Sequence[Message]],
-    rng: np.random.Generator,
-    temperature: float = 1.0,
-    max_new_tokens: int = 64,
-) -> list[tuple[str, Sampled]]:
-    """A model's answers to user prompts or conversations: (text without special tokens, what was sampled)."""
-    ids = [prompt_tokens(tokenizer, p) for p in prompts]
-    sampled = generate(
-        weights,
-        config,
-        ids,
-        rng,
-        end_id=tokenizer.end_id,
-        max_new_tokens=max_new_tokens,
-        sampling=Sampling(temperature),
-    )
-    return [(tokenizer.decode(s.tokens, skip_special=True).strip(), s) for s in sampled]
 
 
 def compare(

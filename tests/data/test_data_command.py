@@ -12,7 +12,7 @@ import pytest
 
 from minipost import cli
 from minipost.data.stats import histogram
-from minipost.runs.model import TOKENIZER
+from minipost.files import TOKENIZER
 from minipost.text import Tokenizer
 
 GOOD = {"prompt": "What is red?", "completion": "A colour."}

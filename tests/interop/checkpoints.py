@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minipost.model import ModelConfig, RopeScaling, init_weights
-from minipost.runs import save_model
+from minipost.model.folder import save_model
 from minipost.text import Tokenizer
 
 TEXT = (

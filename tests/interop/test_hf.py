@@ -1,4 +1,4 @@
-"""Checkpoint folders without transformers: there and back with the same bits, and sentences for what does not fit."""
+"""Model folders without transformers: there and back with the same bits, and sentences for what does not fit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from minipost.errors import UserError
 from minipost.interop import hf, tensors
 from minipost.interop.command import ExportConfig, ImportConfig, export_run, import_run
 from minipost.model import ModelConfig
-from minipost.runs import load_model
+from minipost.model.folder import load_model
 from minipost.text import Tokenizer
 
 WORDS = tokenizer()

@@ -17,7 +17,7 @@ from minipost.errors import UserError
 from minipost.interop import llama2c
 from minipost.interop.command import ImportConfig, import_run
 from minipost.model import ModelConfig, Sampling, generate, init_weights
-from minipost.runs import load_model
+from minipost.model.folder import load_model
 from minipost.text import prompt_tokens
 
 DATA = os.environ.get("MINIPOST_TEST_DATA")
@@ -135,12 +135,9 @@ def test_golden_story() -> None:
     """Greedy decoding of a trained model gives its documented text, character for character."""
     found = llama2c.load(Path(DATA or "") / "stories260K.bin")
     golden = (Path(DATA or "") / "stories260K.greedy.txt").read_text(encoding="utf-8").rstrip("\n")
-    sampled = generate(
-        found.weights,
-        found.config,
+    sampled = found.generate(
         [prompt_tokens(found.tokenizer, "")],
         np.random.default_rng(0),
-        end_id=found.tokenizer.end_id,
         max_new_tokens=256,
         sampling=Sampling(temperature=0),
     )[0]

@@ -22,19 +22,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minipost.errors import UserError
-from minipost.runs import (
-    Interrupted,
-    Run,
-    RunError,
-    check_shapes,
-    interruptible,
-    load_model,
-    progress,
-    read_metrics,
-    read_setting,
-    save_model,
-)
-from minipost.runs.files import atomic, load_arrays, save_arrays, write_text
+from minipost.files import atomic, load_arrays, save_arrays, write_text
+from minipost.model import Model
+from minipost.model.folder import check_shapes, load_model, save_model
+from minipost.runs import Interrupted, Run, RunError, interruptible, progress, read_metrics, read_setting
 from minipost.text import Tokenizer, TokenizerError
 
 WEIGHTS = {"head": np.ones((3, 2), dtype=np.float32), "scale": np.array(2.0)}
@@ -64,7 +55,7 @@ def tokenizer() -> Tokenizer:
 @pytest.fixture
 def parent(tmp_path: Path, tokenizer: Tokenizer) -> Path:
     run = Run.create(tmp_path / "pretrain", "pretrain", Config(), 0)
-    run.finish(WEIGHTS, MODEL_CONFIG, tokenizer)
+    run.finish(Model(WEIGHTS, MODEL_CONFIG, tokenizer))
     return run.path
 
 
@@ -153,7 +144,7 @@ def test_overwrite_deletes_the_run_and_nothing_else(tmp_path: Path, tokenizer: T
     run = Run.create(tmp_path / "sft", "sft", Config(), 0)
     run.log(1, {"loss": 1.0})
     run.save_checkpoint(1, WEIGHTS, {})
-    run.finish(WEIGHTS, MODEL_CONFIG, tokenizer)
+    run.finish(Model(WEIGHTS, MODEL_CONFIG, tokenizer))
     (run.path / "notes.txt").write_text("mine")
     again = Run.create(tmp_path / "sft", "dpo", Config(), 1, overwrite=True)
     assert not again.finished
@@ -306,7 +297,7 @@ def train(out: Path, tokenizer: Tokenizer, crash_at: int = -1, save_every: int =
         if step % save_every == 0:
             arrays = {"weight": weight, "momentum": momentum}
             run.save_checkpoint(step, arrays, {"rng": rng.bit_generator.state})
-    run.finish({"weight": weight}, {"dim": 4}, tokenizer)
+    run.finish(Model({"weight": weight}, {"dim": 4}, tokenizer))
     return run
 
 
@@ -352,7 +343,7 @@ def test_a_model_and_its_card(tmp_path: Path, parent: Path, tokenizer: Tokenizer
     config = replace(Config(), policy=parent)
     run = Run.create(tmp_path / "sft", "sft", config, 5, {"policy": parent})
     run.log(1, {"loss": 0.25, "odd|name": None})
-    run.finish(WEIGHTS, MODEL_CONFIG, tokenizer, description="Learnt from demonstrations.")
+    run.finish(Model(WEIGHTS, MODEL_CONFIG, tokenizer), description="Learnt from demonstrations.")
     weights, model_config, loaded = load_model(run.path, {"head": (3, 2), "scale": ()})
     assert model_config == MODEL_CONFIG
     assert loaded == tokenizer
@@ -370,7 +361,7 @@ def test_a_model_and_its_card(tmp_path: Path, parent: Path, tokenizer: Tokenizer
     ):
         assert text in card
     assert "odd\\|name" in card
-    assert "load_model(" in card
+    assert "Model.load(" in card
     assert str(tmp_path) not in card
 
 
@@ -379,8 +370,6 @@ def test_a_run_may_finish_without_a_model(tmp_path: Path) -> None:
     run.finish()
     assert run.finished
     assert "## Loading" not in (run.path / "MODEL_CARD.md").read_text()
-    with pytest.raises(ValueError, match="pass both"):
-        run.finish(WEIGHTS, MODEL_CONFIG)
 
 
 def test_model_errors_are_one_sentence(tmp_path: Path, parent: Path) -> None:

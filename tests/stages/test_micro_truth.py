@@ -18,10 +18,9 @@ import pytest
 
 from minipost.autograd import Tensor
 from minipost.losses import exact_kl
-from minipost.model import ModelConfig, generate, init_weights, logits, value_and_grad
+from minipost.model import Model, ModelConfig, generate, init_weights, logits, value_and_grad
 from minipost.runs import Run
 from minipost.stages import best_of_n, dpo, grpo, ppo
-from minipost.stages.base import Model
 from minipost.text.batching import Example
 from minipost.world.micro import (
     MicroWorld,

@@ -14,7 +14,8 @@ from nano import contents, rows
 from minipost import cli
 from minipost.data import DataError
 from minipost.model import lora
-from minipost.runs import RunError, load_model
+from minipost.model.folder import load_model
+from minipost.runs import RunError
 from minipost.stages.base import StageError
 from minipost.stages.best_of_n import BestOfNConfig, best_of_n
 from minipost.stages.dpo import DPOConfig, dpo

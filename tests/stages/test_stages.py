@@ -17,11 +17,11 @@ from nano import STAGES, configs, contents, rows
 
 from minipost.cli import main
 from minipost.laws import whole_model
-from minipost.model import AdamW, Sampling, heads
+from minipost.model import AdamW, Model, Sampling, heads
 from minipost.runs import Run
 from minipost.runs.progress import Interrupted
-from minipost.stages import base, best_of_n, dpo, grpo, ppo, reward, rollouts, sft
-from minipost.stages.base import Model, StageError, known_answer
+from minipost.stages import base, best_of_n, dpo, grpo, ppo, rollouts, sft
+from minipost.stages.base import StageError, known_answer
 from minipost.stages.pairs import encode_pair
 from minipost.text.batching import Packed, pack
 from minipost.world import Utility, World
@@ -376,9 +376,9 @@ def test_scores_of_a_reward_model_do_not_depend_on_the_batch(runs: Path) -> None
     judge = Model.load(runs / "reward", "score")
     pairs = read_pairs(runs / "reward" / "preferences.jsonl")
     examples = [side for p in pairs for side in encode_pair(judge.tokenizer, p)]
-    together = reward.score(judge, examples)
-    np.testing.assert_allclose(reward.score(judge, examples[:5]), together[:5], rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(reward.score(judge, examples[::-1])[::-1], together, rtol=1e-3, atol=1e-5)
+    together = judge.scores(examples)
+    np.testing.assert_allclose(judge.scores(examples[:5]), together[:5], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(judge.scores(examples[::-1])[::-1], together, rtol=1e-3, atol=1e-5)
 
 
 def test_an_epoch_visits_every_item_once() -> None:

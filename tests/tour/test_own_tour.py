@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from minipost import cli
-from minipost.stages.base import Model, StageError
+from minipost.model import Model
+from minipost.stages.base import StageError
 from minipost.tour.files import own_tour
 from minipost.tour.own_measures import UNKNOWN, accuracy
 from minipost.tour.own_plan import OwnTourConfig, passes

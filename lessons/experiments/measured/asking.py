@@ -11,13 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from minipost.autograd import Array
-from minipost.model import Sampling, generate
-from minipost.stages.base import Model
+from minipost.model import Model, Sampling
 from minipost.text import Tokenizer, indented, prompt_tokens
 from minipost.text.batching import Example
-from minipost.tour.evaluate import log_probabilities
 from minipost.world import Task, Utility
-from minipost.world.collect import answer
 from minipost.world.utility import Judgement
 
 LONGEST = 48  # tokens that a model may say
@@ -26,9 +23,7 @@ LONGEST = 48  # tokens that a model may say
 def continued(model: Model, texts: Sequence[str], rng: np.random.Generator, temperature: float = 1.0) -> list[str]:
     """How the model goes on after each text, which begins a document. What starts another document is left out."""
     t = model.tokenizer
-    sampled = generate(
-        model.weights,
-        model.config,
+    sampled = model.generate(
         [opened(t, text) for text in texts],
         rng,
         end_id=t.document_id,
@@ -60,9 +55,7 @@ def first_line(text: str) -> str:
 
 def in_chat(model: Model, tasks: Sequence[Task], rng: np.random.Generator, temperature: float = 1.0) -> list[str]:
     """Answers in the chat template."""
-    found = answer(
-        model.weights, model.config, model.tokenizer, [task.prompt for task in tasks], rng, temperature, LONGEST
-    )
+    found = model.answer([task.prompt for task in tasks], rng, temperature, LONGEST)
     return [text for text, _ in found]
 
 
@@ -73,22 +66,17 @@ def judged(utility: Utility, tasks: Sequence[Task], answers: Sequence[str]) -> l
 def logps_in_a_thread(model: Model, prompts: Sequence[str], answers: Sequence[str]) -> Array:
     """log p(answer | question) [S] in a thread; the answer may go on afterwards."""
     t = model.tokenizer
-    return log_probabilities(
-        model,
+    return model.logps(
         [
             Example(opened(t, as_thread(prompt)), t.encode(f" {text}"))
             for prompt, text in zip(prompts, answers, strict=True)
-        ],
+        ]
     )
 
 
 def logps_in_chat(model: Model, prompts: Sequence[str], answers: Sequence[str]) -> Array:
     """The same in the chat template."""
     t = model.tokenizer
-    return log_probabilities(
-        model,
-        [
-            Example(prompt_tokens(t, prompt), t.encode(f" {text}"))
-            for prompt, text in zip(prompts, answers, strict=True)
-        ],
+    return model.logps(
+        [Example(prompt_tokens(t, prompt), t.encode(f" {text}")) for prompt, text in zip(prompts, answers, strict=True)]
     )

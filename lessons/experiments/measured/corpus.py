@@ -17,7 +17,7 @@ from lessons.experiments import village
 from lessons.experiments.claim import claim
 from lessons.experiments.lab import Lab
 from lessons.experiments.measured.asking import in_a_thread, in_chat
-from minipost.stages.base import Model
+from minipost.model import Model
 from minipost.stages.reward import RewardConfig, collect_pairs
 from minipost.world import Demonstrator, Task, Utility
 from minipost.world.collect import write_pairs

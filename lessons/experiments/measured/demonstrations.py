@@ -18,7 +18,7 @@ from lessons.experiments.lab import Lab
 from lessons.experiments.measured.asking import continued, first_line, in_a_thread, in_chat, judged
 from lessons.experiments.measured.pretraining import how_to_openings, modes
 from lessons.experiments.measured.teaching import class_size, taught, unpretrained, written
-from minipost.stages.base import Model
+from minipost.model import Model
 from minipost.world import Demonstrator, Task, Utility
 from minipost.world.collect import Demonstration
 from minipost.world.utility import Judgement

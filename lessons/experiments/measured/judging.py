@@ -18,8 +18,7 @@ from lessons.experiments.claim import claim
 from lessons.experiments.lab import Lab
 from lessons.experiments.statistics import rank_correlation
 from minipost.losses import pair_accuracy
-from minipost.stages.base import Model
-from minipost.stages.reward import score
+from minipost.model import Model
 from minipost.world import Task
 from minipost.world.demonstrators import mistake
 from minipost.world.manners import KIND_REFUSALS, RUDE, WARM_OPENERS
@@ -103,7 +102,7 @@ def sees(lab: Lab, seed: int) -> dict[str, float]:
     share = {}
     for kind, triples in minimal_pairs(lab, seed).items():
         sides = [encoded(judge.tokenizer, task, text) for task, *both in triples for text in both]
-        better, worse = score(judge, sides).reshape(-1, 2).T
+        better, worse = judge.scores(sides).reshape(-1, 2).T
         share[kind] = pair_accuracy(better, worse)
     return share
 

@@ -13,11 +13,10 @@ import numpy as np
 from lessons.experiments import village
 from lessons.experiments.claim import claim
 from lessons.experiments.lab import Lab
+from minipost.model import Model
 from minipost.runs import Run
-from minipost.stages.base import Model
 from minipost.stages.sft import SFTConfig, from_the_world, train
 from minipost.text.batching import Example
-from minipost.world.collect import answer
 
 
 @claim(
@@ -55,7 +54,7 @@ def finetuned(lab: Lab, seed: int, base: Path, masked: bool) -> Path:
             examples = [Example(e.prompt, e.response[:-1]) for e in examples]
         run = Run.create(folder / "run", "sft", config, seed, {"base": base})
         weights = train(run, model, examples, config)
-        run.finish(weights, model.config.to_dict(), model.tokenizer, description="A model that may not know its end.")
+        run.finish(Model(weights, model.config, model.tokenizer), description="A model that may not know its end.")
 
     return lab.piece("stopping", {"sft": config, "masked": masked}, make, about="5 s") / "run"
 
@@ -64,5 +63,5 @@ def share_that_ends(folder: Path, lab: Lab, seed: int) -> float:
     """Of sampled answers to held-out prompts, how many end within 64 tokens."""
     model, prompts = Model.load(folder), [task.prompt for task in village.tasks(lab, 100, seed)]
     rng = np.random.default_rng([seed, 64])
-    answers = answer(model.weights, model.config, model.tokenizer, prompts, rng)
+    answers = model.answer(prompts, rng)
     return float(np.mean([sampled.ended for _, sampled in answers]))

@@ -17,10 +17,9 @@ from lessons.experiments.claim import claim
 from lessons.experiments.lab import Lab
 from lessons.experiments.measured.asking import continued, in_a_thread, judged, opened
 from minipost.autograd import Array
-from minipost.stages.base import Model
+from minipost.model import Model
 from minipost.text import Tokenizer, indented
 from minipost.text.batching import Example
-from minipost.tour.evaluate import log_probabilities
 from minipost.world import PIZZA_MODES, Task, Utility
 from minipost.world.demonstrators import Demonstrator
 from minipost.world.dice import Dice
@@ -56,7 +55,7 @@ def as_examples(model: Model, pages: Sequence[str]) -> list[Example]:
 def page_losses(model: Model, pages: Sequence[str]) -> tuple[Array, Array]:
     """(nats, tokens) of each page under the model: [count], [count]."""
     examples = as_examples(model, pages)
-    return -log_probabilities(model, examples), np.array([len(e.response) for e in examples])
+    return -model.logps(examples), np.array([len(e.response) for e in examples])
 
 
 def pair_losses(t: Tokenizer, read: Sequence[str], pages: Sequence[str]) -> tuple[float, float]:
@@ -142,7 +141,7 @@ def fact_probes(model: Model, relations: Sequence[str] = RELATIONS["fact"]) -> d
         form = FORMS[relation].statements[0].rstrip(".")
         texts = [form.format_map(item.slots | {"o": value}) for item in items for value in values]
         said = [text[:1].upper() + text[1:] for text in texts]
-        table = log_probabilities(model, [Example([t.document_id], opened(t, text)[1:]) for text in said])
+        table = model.logps([Example([t.document_id], opened(t, text)[1:]) for text in said])
         right = np.array([values.index(item.slots["o"]) for item in items])
         found[relation] = table.reshape(len(items), len(values)), right
     return found

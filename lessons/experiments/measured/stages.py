@@ -18,17 +18,15 @@ from lessons.experiments.claim import claim
 from lessons.experiments.lab import Lab
 from lessons.experiments.measured.teaching import unpretrained
 from minipost.losses import wins
+from minipost.model import Model
 from minipost.runs import Run
 from minipost.stages import ppo
-from minipost.stages.base import Model
 from minipost.stages.best_of_n import BestOfNConfig, sample
 from minipost.stages.dpo import DPOConfig
 from minipost.stages.rollouts import Asker, reward_scores
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
-from minipost.tour.evaluate import log_probabilities
 from minipost.world import Task, Utility
-from minipost.world.collect import answer
 from minipost.world.utility import Judgement, Weights
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -65,11 +63,11 @@ def sat(lab: Lab, model: Path, seed: int, draw: int = 0) -> Arrays:
         student, utility = Model.load(model), Utility(village.world())
         rng = np.random.default_rng([seed, 22, draw])
         prompts = [t.prompt for t in tasks]
-        texts, drawn = zip(*answer(student.weights, student.config, student.tokenizer, prompts, rng), strict=True)
+        texts, drawn = zip(*student.answer(prompts, rng), strict=True)
         judged = [utility.judge(t, text) for t, text in zip(tasks, texts, strict=True)]
         ids = [prompt_tokens(student.tokenizer, p) for p in prompts[:everyday]]
         examples = [Example(p, s.tokens) for p, s in zip(ids, drawn, strict=False)]
-        theirs = log_probabilities(Model.load(reference), examples)
+        theirs = Model.load(reference).logps(examples)
         mine = np.array([s.logps.sum() for s in drawn[:everyday]])
         return {
             "text": np.array(texts[:everyday]),
@@ -303,7 +301,7 @@ def capped(lab: Lab, seed: int) -> Path:
 
         run = Run.create(folder / "run", "ppo", config, seed, {"policy": policy, "reward": judge})
         weights = ppo.train(run, start, scorer, source.prompts, score, config, lambda i, w: source.metrics())
-        run.finish(weights, start.config.to_dict(), start.tokenizer, description="An assistant that keeps it short.")
+        run.finish(Model(weights, start.config, start.tokenizer), description="An assistant that keeps it short.")
 
     settings |= {"cap": CAP, "price": PRICE, "policy": policy, "judge": judge, "seed": seed}
     return lab.piece("ppo-capped", settings, make, lab.pick("12 s", "1 s")) / "run"

@@ -14,9 +14,8 @@ import numpy as np
 
 from lessons.experiments import village
 from lessons.experiments.lab import Lab
-from minipost.model import init_weights
-from minipost.runs import Run, save_model
-from minipost.stages.base import Model
+from minipost.model import Model, init_weights
+from minipost.runs import Run
 from minipost.stages.sft import SFTConfig, encode, replayed, train
 from minipost.world import Demonstrator, Task
 from minipost.world.collect import Demonstration
@@ -45,7 +44,7 @@ def taught(
         examples = encode(base, write(np.random.default_rng([seed, 4]))) + replayed(base, config)
         run = Run.create(config.out, "sft", config, seed, {"base": start})
         weights = train(run, base, examples, config)
-        run.finish(weights, base.config.to_dict(), base.tokenizer, description="Taught in an experiment.")
+        run.finish(Model(weights, base.config, base.tokenizer), description="Taught in an experiment.")
 
     return lab.piece("taught", {"what": what, "seed": seed, "start": start, **settings}, make, "4 s") / "run"
 
@@ -62,7 +61,7 @@ def newborn(lab: Lab, seed: int) -> Path:
         base = Model.load(parent)
         (folder / "run").mkdir()
         weights = init_weights(base.config, np.random.default_rng([seed, 1]))
-        save_model(folder / "run", weights, base.config.to_dict(), base.tokenizer)
+        Model(weights, base.config, base.tokenizer).save(folder / "run")
 
     return lab.piece("newborn", {"seed": seed, "base": parent}, make) / "run"
 

@@ -20,7 +20,7 @@ from lessons.experiments.measured.micro_reward import fitted
 from lessons.experiments.measured.teaching import class_size, taught, written
 from minipost.autograd import Array
 from minipost.losses import bradley_terry
-from minipost.stages.base import Model
+from minipost.model import Model
 from minipost.world import Demonstrator, Labeler, Task, Utility
 from minipost.world.collect import Demonstration
 from minipost.world.phrasing import STANCES

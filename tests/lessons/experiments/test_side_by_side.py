@@ -9,8 +9,7 @@ import pytest
 
 from lessons.experiments import Lab, village
 from lessons.experiments.measured import asking, corpus, stages
-from minipost.model import Sampled
-from minipost.stages.base import Model
+from minipost.model import Model, Sampled
 from minipost.text import indented
 
 

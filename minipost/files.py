@@ -22,6 +22,7 @@ import safetensors.numpy
 from minipost.errors import UserError
 
 Array = npt.NDArray[Any]
+MODEL, TOKENIZER = "model.safetensors", "tokenizer.json"  # the two files that are a model
 
 
 class RunError(UserError):

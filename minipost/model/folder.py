@@ -12,10 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minipost.runs.files import Array, RunError, atomic, load_arrays, save_arrays
+from minipost.files import MODEL, TOKENIZER, Array, RunError, atomic, load_arrays, save_arrays
 from minipost.text import Tokenizer, load_tokenizer
-
-MODEL, TOKENIZER = "model.safetensors", "tokenizer.json"
 
 
 def save_model(folder: Path, weights: Mapping[str, Array], config: object, tokenizer: Tokenizer) -> None:
