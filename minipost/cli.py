@@ -20,7 +20,7 @@ from minipost.errors import UserError
 
 COMMANDS = {  # name: (module:function, what it does)
     "tour": (
-        "minipost.tour.files:command",
+        "minipost.tour.command:command",
         "the whole pipeline, in the simulated world or on your data, with a report",
     ),
     "pretrain": ("minipost.stages.pretrain:command", "learn the language and the facts of a noisy web"),

@@ -28,7 +28,7 @@ from minipost.errors import UserError
 SHELLS = ("bash", "zsh", "fish")
 
 CONFIGS = {  # command: where its configuration stands
-    "tour": "minipost.tour.own_plan:OwnTourConfig",
+    "tour": "minipost.tour.plan:FilesTourConfig",
     "pretrain": "minipost.stages.pretrain:PretrainConfig",
     "sft": "minipost.stages.sft:SFTConfig",
     "reward": "minipost.stages.reward:RewardConfig",

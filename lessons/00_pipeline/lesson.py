@@ -41,7 +41,8 @@ from minipost.model import Model
 from minipost.report.gallery import gallery
 from minipost.report.wording import interval, label, number, percent
 from minipost.text import Message, render
-from minipost.tour.world import TourConfig, plan, tour
+from minipost.tour.plan import TourConfig, plan
+from minipost.tour.world import tour
 from minipost.world import Demonstrator, Utility
 
 lab = Lab()

@@ -13,70 +13,74 @@ with all other experiments of the same seed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from lessons.experiments.lab import Lab
 from minipost.model import Model
-from minipost.stages.dpo import DPOConfig
 from minipost.stages.dpo import dpo as run_dpo
 from minipost.stages.grpo import GRPOConfig
 from minipost.stages.grpo import grpo as run_grpo
-from minipost.stages.ppo import PPOConfig
 from minipost.stages.ppo import ppo as run_ppo
-from minipost.stages.pretrain import PretrainConfig
 from minipost.stages.pretrain import pretrain as run_pretrain
-from minipost.stages.reward import RewardConfig
 from minipost.stages.reward import reward as run_reward
-from minipost.stages.sft import SFTConfig
 from minipost.stages.sft import sft as run_sft
-from minipost.tour.evaluate import ask, held_out_tasks, measure
+from minipost.tour.measures import ask, held_out_tasks, measure
+from minipost.tour.plan import SIZES, VILLAGE, Plan, TourConfig, plan
 from minipost.world import Task, Utility, World
 
-SHARE = 0.25  # of the world
-WORLD: dict[str, Any] = {"world_seed": 0, "world_share": SHARE}  # as settings of a stage
+WORLD: dict[str, Any] = {"world_seed": 0, "world_share": VILLAGE}  # as settings of a stage
 
 
 @lru_cache(maxsize=2)
 def world() -> World:
     """The village itself."""
-    return World(0, SHARE)
+    return World(0, VILLAGE)
+
+
+def stages(lab: Lab, seed: int = 0) -> Plan:
+    """The stages' settings: those of `minipost tour --size nano`, or in fast mode of its smoke, and a little less."""
+    p = plan(TourConfig(out=Path("runs"), size=lab.pick("nano", "smoke"), seed=seed))
+    if not lab.fast:
+        return p
+    return replace(
+        p,
+        pretrain=replace(p.pretrain, nursery=SIZES["nano"]["pretrain"]["nursery"]),
+        sft=replace(p.sft, demonstrations=200),
+        reward=replace(p.reward, pairs=96),
+    )
 
 
 def base(lab: Lab, seed: int = 0, **changes: Any) -> Path:
     """A base model that has read the village's web."""
-    size = lab.pick({"tokens": 900_000}, {"tokens": 40_000, "dim": 32, "layers": 2, "hidden": 64})
-    settings = {"quality": 0.9, "nursery": 0.3, "vocab_size": lab.pick(1536, 512)} | size | changes
-    return lab.run(run_pretrain, PretrainConfig(seed=seed, **WORLD, **settings), lab.pick("70 s", "2 s"))
+    return lab.run(run_pretrain, replace(stages(lab, seed).pretrain, **changes), lab.pick("70 s", "2 s"))
 
 
 def sft(lab: Lab, seed: int = 0, start: Path | None = None, **changes: Any) -> Path:
     """`start` (default: the seed's base model) after supervised finetuning."""
-    settings = {"demonstrations": lab.pick(3000, 200)} | changes
-    config = SFTConfig(base=start or base(lab, seed), seed=seed, **WORLD, **settings)
+    config = replace(stages(lab, seed).sft, base=start or base(lab, seed), **changes)
     return lab.run(run_sft, config, lab.pick("10 s", "1 s"))
 
 
 def reward(lab: Lab, seed: int = 0, policy: Path | None = None, **changes: Any) -> Path:
     """A reward model on comparisons of the answers of `policy` (default: the seed's SFT model)."""
-    settings = {"pairs": lab.pick(2500, 96)} | changes
-    config = RewardConfig(policy=policy or sft(lab, seed), seed=seed, **WORLD, **settings)
+    config = replace(stages(lab, seed).reward, policy=policy or sft(lab, seed), **changes)
     return lab.run(run_reward, config, lab.pick("10 s", "1 s"))
 
 
 def ppo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:
     """`policy` after PPO against the reward model `judge` (defaults: the seed's)."""
-    settings = lab.pick({"iterations": 14}, {"iterations": 2, "rollout": 16}) | changes
     policy, judge = policy or sft(lab, seed), judge or reward(lab, seed)
-    config = PPOConfig(policy=policy, reward=judge, seed=seed, **WORLD, **settings)
+    config = replace(stages(lab, seed).ppo, policy=policy, reward=judge, **changes)
     return lab.run(run_ppo, config, lab.pick("12 s", "1 s"))
 
 
 def grpo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:
     """`policy` after GRPO, or with `method="rloo"` RLOO, on as many answers as `ppo` samples."""
-    settings = lab.pick({"iterations": 14}, {"iterations": 2, "prompts": 4}) | changes
     policy, judge = policy or sft(lab, seed), judge or reward(lab, seed)
+    settings = {"iterations": stages(lab, seed).ppo.iterations} | lab.pick({}, {"prompts": 4}) | changes
     config = GRPOConfig(policy=policy, reward=judge, seed=seed, **WORLD, **settings)
     return lab.run(run_grpo, config, lab.pick("8 s", "1 s"))
 
@@ -84,7 +88,7 @@ def grpo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None
 def dpo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:
     """`policy` after DPO on the comparisons that the reward model `judge` was trained on (defaults: the seed's)."""
     pairs = (judge or reward(lab, seed)) / "preferences.jsonl"
-    config = DPOConfig(policy=policy or sft(lab, seed), preferences=pairs, seed=seed, **changes)
+    config = replace(stages(lab, seed).dpo, policy=policy or sft(lab, seed), preferences=pairs, **changes)
     return lab.run(run_dpo, config, lab.pick("10 s", "1 s"))
 
 
@@ -95,7 +99,10 @@ def tasks(lab: Lab, count: int = 200, seed: int = 0) -> list[Task]:
 
 def measured(lab: Lab, model: Path, reference: Path | None = None, count: int = 200, seed: int = 0) -> dict[str, Any]:
     """What `minipost eval` measures; with a `reference` also the win rate against it and the KL to it."""
-    asked, utility, about = tasks(lab, count, seed), Utility(world()), Model.load(model)
-    other = Model.load(reference) if reference else None
-    rival = ask(other, asked, utility, seed + 1) if other else None
-    return measure(asked, ask(about, asked, utility, seed, other), rival)
+    prompts, utility, sft_model = (
+        tasks(lab, count, seed),
+        Utility(world()),
+        Model.load(reference) if reference else None,
+    )
+    rival = ask(sft_model, prompts, utility, seed + 1) if sft_model else None
+    return dict(measure(prompts, ask(Model.load(model), prompts, utility, seed, sft_model), rival))

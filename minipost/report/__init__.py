@@ -7,24 +7,23 @@ package does not import Matplotlib; the first report does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from rich.console import Console
+
+from minipost.report.summary import Details, Summary
 
 __all__ = ["print_summary", "write_report"]
 
 
-def write_report(out: Path, summary: Mapping[str, Any], details: Mapping[str, Any]) -> Path:
+def write_report(out: Path, summary: Summary, details: Details) -> Path:
     """Write `out/report.html` and `out/figures/*.png`; return the page's path. See `minipost.report.page`."""
     from minipost.report.page import write_report
 
     return write_report(out, summary, details)
 
 
-def print_summary(summary: Mapping[str, Any], console: Console) -> None:
+def print_summary(summary: Summary, console: Console) -> None:
     """Print the results table and the findings. See `minipost.report.table`."""
     from minipost.report.table import print_summary
 

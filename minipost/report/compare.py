@@ -23,8 +23,9 @@ from matplotlib.ticker import MaxNLocator
 from minipost.config import parse
 from minipost.errors import UserError
 from minipost.report.curves import running_mean
-from minipost.report.rows import Rows, column, complete
+from minipost.report.rows import column, complete
 from minipost.report.style import colour, png, styled
+from minipost.report.summary import Rows
 from minipost.runs import read_metrics
 
 HELP = """Plot the metrics of runs side by side.

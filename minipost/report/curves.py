@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from minipost.report.rows import Floats, Rows, column, complete
+from minipost.report.rows import Floats, column, complete
 from minipost.report.style import canvas, colour, note, styled
+from minipost.report.summary import Rows
 from minipost.report.wording import number
 
 
@@ -39,12 +40,11 @@ CURVES: Mapping[str, Curve] = {
     "ppo": Curve("PPO", "objective/kl", "KL from SFT in nats", (0.0, "0: not moved"), "ppo"),
     "dpo": Curve("DPO", "loss", "DPO loss", (math.log(2), "ln 2: not moved"), "dpo"),
 }
-HELD_OUT = ("heldout/loss", "held_out/loss", "eval/loss", "val/loss", "heldout_loss", "val_loss", "eval_loss")
 
 
 @styled
 def learning_curve(stage: str, rows: Rows, ax: Axes | None = None) -> Figure:
-    """A stage's metric over its steps: each step faint, a running mean strong, held-out values as dots."""
+    """A stage's metric over its steps: each step faint, a running mean strong."""
     curve = CURVES[stage]
     drawn = complete(rows, "step", curve.metric)
     steps, values = column(drawn, "step"), column(drawn, curve.metric)
@@ -53,12 +53,6 @@ def learning_curve(stage: str, rows: Rows, ax: Axes | None = None) -> Figure:
     ax.plot(steps, values, color=tint, linewidth=0.8, alpha=0.35)
     smooth = running_mean(values, max(1, len(values) // 25))
     ax.plot(steps, smooth, color=tint, linewidth=2)
-    for key in HELD_OUT:
-        if curve.metric == "loss" and (held_out := complete(rows, "step", key)):
-            where, what = column(held_out, "step"), column(held_out, key)
-            ax.plot(where, what, "o", color=colour("ink"), markersize=3.5)
-            note(ax, "held out", (where[-1], what[-1]), (0, 6), ha="right", color=colour("ink"))
-            break
     if curve.start is not None:
         ax.axhline(curve.start[0], color=colour("muted"), linewidth=1, linestyle=":")
         across = ax.get_yaxis_transform()

@@ -5,105 +5,141 @@ A figure whose data is missing is not in the gallery; nothing else in the report
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from minipost.report import own, plots, story
+from minipost.report import plots, story
 from minipost.report.curves import CURVES, learning_curve
-from minipost.report.rows import column, complete, finite, shares
+from minipost.report.rows import complete, shares
 from minipost.report.style import DARK, LIGHT, WIDTH, png, styled, theme
+from minipost.report.summary import (
+    Details,
+    Measure,
+    Models,
+    RewardModelMeasures,
+    Summary,
+    cleaned,
+    measure_of,
+    measured,
+)
 from minipost.report.wording import label, number, percent
 
-Data = Mapping[str, Any]
 OVERVIEW = ("gold", "proxy", "frontier", "ppo-proxy-gold", "pizza", "calibration", "harm")
 
 
 @dataclass(frozen=True)
 class Plate:
-    """One figure: `draw(ax)` draws it, `finding` is the sentence above it, `alt` says what is to be seen."""
+    """One figure: `draw(ax)` draws it, `finding` is the sentence above it, `description` says what is to be seen."""
 
     slug: str
     section: str
     title: str
     finding: str
-    alt: str
+    description: str
     draw: Callable[[Axes | None], Figure]
 
+    @property
+    def alt(self) -> str:
+        """The figure in words, for who cannot see it."""
+        return f"{self.description} {self.finding}".strip()
 
-def gallery(summary: Data, details: Data) -> list[Plate]:
+
+def gallery(summary: Summary, details: Details) -> list[Plate]:
     """All figures that the data allows, in the order of the page."""
-    models, reward_model = summary.get("models") or {}, summary.get("reward_model") or {}
-    frontier, pizza = details.get("frontier") or {}, details.get("pizza") or {}
-    rollouts = details.get("rollouts") or []
-    plates = []
+    summary, details = cleaned(summary), cleaned(details)
+    models = summary.get("models") or {}
+    measure = measure_of(models)
+    return [
+        *_results(models, measure),
+        *_prices(details, measure),
+        *_gaps(details),
+        *_reward_model(summary.get("reward_model") or {}, measure),
+        *_kinds(details.get("pizza") or {}, models),
+        *_curves(details),
+    ]
 
-    def hang(
-        slug: str, section: str, title: str, finding: str, alt: str, draw: Callable[..., Figure], *data: Any
-    ) -> None:
-        plates.append(Plate(slug, section, title, finding, f"{alt} {finding}".strip(), partial(draw, *data)))
 
-    if any(finite(model.get("gold_mean")) is not None for model in models.values()):
-        alt = "A mark and an interval for each model. " + story.utilities(models)
-        hang(
-            "gold", "result", "Gold utility", "", alt, plots.reward_by_model, models, "gold"
-        )  # the table below says it in digits
-    if any(complete(rows, "kl", "gold") for name, rows in frontier.items() if name != "sft"):
-        finding = story.price(frontier)
-        if rollouts:
-            finding += " The thin line follows PPO's rollouts while it trained."
-        alt = "Gold over KL: best-of-n's curve, and a point for each other method."
-        hang("frontier", "price", "KL-reward frontier", finding, alt, plots.frontier, frontier, "gold", rollouts)
-    if own.proxy_only(models):
-        alt = "A mark and an interval for each model."
-        hang("proxy", "result", "Proxy reward", own.proxies(models), alt, plots.reward_by_model, models, "proxy")
-        if any(complete(rows, "kl", "proxy") for name, rows in frontier.items() if name != "sft"):
-            finding, alt = own.moved(models), "Curves of the reward model's score over KL."
-            hang("frontier", "price", "KL and proxy reward", finding, alt, plots.frontier, frontier, "proxy", [])
+def _results(models: Models, measure: Measure) -> Iterator[Plate]:
+    """Every model's mean reward."""
+    if not measured(models, f"{measure}_mean"):
+        return
+    means, draw = story.means(models, measure), partial(plots.reward_by_model, models, measure)
+    marks = "A mark and an interval for each model."
+    if measure == "gold":  # the table below says it in digits: no finding above the figure
+        yield Plate("gold", "result", "Gold utility", "", f"{marks} {means}", draw)
+    else:
+        yield Plate("proxy", "result", "Proxy reward", means, marks, draw)
+
+
+def _prices(details: Details, measure: Measure) -> Iterator[Plate]:
+    """Reward over KL."""
+    frontier, rollouts = details.get("frontier") or {}, details.get("rollouts") or []
+    if not any(complete(rows, "kl", measure) for name, rows in frontier.items() if name != "sft"):
+        return
+    finding, draw = story.price(frontier, measure), partial(plots.frontier, frontier, measure, rollouts)
+    if measure == "gold":
+        finding += " The thin line follows PPO's rollouts while it trained." if rollouts else ""
+        description = "Gold over KL: best-of-n's curve, and a point for each other method."
+        yield Plate("frontier", "price", "KL-reward frontier", finding, description, draw)
+    else:
+        yield Plate(
+            "frontier", "price", "KL and proxy reward", finding, "Curves of the reward model's score over KL.", draw
+        )
+
+
+def _gaps(details: Details) -> Iterator[Plate]:
+    """Proxy and gold over PPO's steps and over the n of best-of-n."""
+    best_of_n = (details.get("frontier") or {}).get("best_of_n")
     for slug, rows, by, method in (
-        ("ppo-proxy-gold", rollouts, "step", "ppo"),
-        ("best-of-n-proxy-gold", frontier.get("best_of_n"), "n", "best_of_n"),
+        ("ppo-proxy-gold", details.get("rollouts"), "step", "ppo"),
+        ("best-of-n-proxy-gold", best_of_n, "n", "best_of_n"),
     ):
-        if len(complete(rows, by, "proxy", "gold")) > 1:
-            finding, alt = story.exploited(rows, by, method), f"Two curves over {by}: proxy dashed, gold solid."
-            hang(
-                slug,
-                "proxy",
-                f"{label(method)}: proxy and gold",
-                finding,
-                alt,
-                plots.overoptimisation,
-                rows,
-                by,
-                method,
-            )
+        if len(known := complete(rows, by, "proxy", "gold")) > 1:
+            title, finding = f"{label(method)}: proxy and gold", story.exploited(known, by, method)
+            description = f"Two curves over {by}: proxy dashed, gold solid."
+            draw = partial(plots.overoptimisation, known, by, method)
+            yield Plate(slug, "proxy", title, finding, description, draw)
+
+
+def _reward_model(reward_model: RewardModelMeasures, measure: Measure) -> Iterator[Plate]:
     if complete(reward_model.get("calibration"), "predicted", "empirical"):
-        judged = own.judged if own.proxy_only(models) else story.judged
-        finding, alt = judged(reward_model), "Dots near a diagonal: predicted against observed wins."
-        hang("calibration", "reward", "Reward model calibration", finding, alt, plots.calibration, reward_model)
+        finding, draw = story.ranking(reward_model, measure), partial(plots.calibration, reward_model)
+        description = "Dots near a diagonal: predicted against observed wins."
+        yield Plate("calibration", "reward", "Reward model calibration", finding, description, draw)
+
+
+def _kinds(pizza: Mapping[str, Mapping[str, float]], models: Models) -> Iterator[Plate]:
+    """What the mean over all prompts hides: one prompt of which all is known, kinds of task, harmful requests."""
     if any(pizza.values()):
-        alt = "Stacked bars: instructions, a question back, more context. " + _bars(pizza)
-        hang("pizza", "pizza", "“How to make pizza”", story.modes(pizza), alt, plots.pizza, pizza)
+        description = "Stacked bars: instructions, a question back, more context. " + _bars(pizza)
+        draw = partial(plots.pizza, pizza)
+        yield Plate("pizza", "pizza", "“How to make pizza”", story.modes(pizza), description, draw)
     if any(model.get("by_kind") for model in models.values()):
-        alt = "Rows of marks, one row for each kind of task, one mark for each model."
-        hang("kinds", "kinds", "Gold utility by kind of task", story.hardest(models), alt, plots.by_kind, models)
-    if any(finite(model.get("harmful_compliance")) is not None for model in models.values()):
-        hang("harm", "kinds", "Harmful compliance", story.harmless(models), "A bar for each model.", plots.harm, models)
+        description = "Rows of marks, one row for each kind of task, one mark for each model."
+        finding, draw = story.hardest(models), partial(plots.by_kind, models)
+        yield Plate("kinds", "kinds", "Gold utility by kind of task", finding, description, draw)
+    if measured(models, "harmful_compliance"):
+        finding, draw = story.harmless(models), partial(plots.harm, models)
+        yield Plate("harm", "kinds", "Harmful compliance", finding, "A bar for each model.", draw)
+
+
+def _curves(details: Details) -> Iterator[Plate]:
+    """A learning curve for each stage."""
     for stage, curve in CURVES.items():
         if rows := complete((details.get("curves") or {}).get(stage), "step", curve.metric):
-            values = column(rows, curve.metric)
-            alt = f"{curve.axis} over {len(rows)} steps, from {number(values[0])} to {number(values[-1])}."
-            hang(f"curve-{stage}", "curves", curve.title, "", alt, learning_curve, stage, rows)
-    return plates
+            first, last = number(rows[0][curve.metric]), number(rows[-1][curve.metric])
+            description = f"{curve.axis} over {len(rows)} steps, from {first} to {last}."
+            draw = partial(learning_curve, stage, rows)
+            yield Plate(f"curve-{stage}", "curves", curve.title, "", description, draw)
 
 
-def _bars(pizza: Data) -> str:
+def _bars(pizza: Mapping[str, Mapping[str, float]]) -> str:
     """Every bar in words."""
     bars = []
     for name, histogram in pizza.items():

@@ -1,9 +1,9 @@
 """From numbers to pictures: one function a question, each drawing one panel.
 
-Every function takes plain rows, as `metrics.jsonl` and `summary.json` hold them, and an optional `ax` to draw on;
-without one it makes a one-column figure. Rows that lack a finite value are left out, so that a tiny or interrupted
-run still draws what it has. Rewards come in two kinds: *gold* is the world's true utility, *proxy* is what the reward
-model says.
+Every function takes a part of the record of a tour (`minipost.report.summary`) or rows of `metrics.jsonl`, and an
+optional `ax` to draw on; without one it makes a one-column figure. Rows that lack a number are left out, so that a tiny
+or interrupted run still draws what it has. Rewards have two measures: *gold* is the world's true utility, *proxy* is
+the reward model's score.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from minipost.report.rows import Floats, Rows, column, complete, finite, pair, shares
+from minipost.report.rows import Floats, column, complete, shares
 from minipost.report.style import MARKERS, canvas, colour, note, styled
-from minipost.report.wording import label, number, ordered, percent
+from minipost.report.summary import Measure, Models, RewardModelMeasures, Rows, measured, ordered
+from minipost.report.wording import label, number, percent
+from minipost.runs.intervals import share_interval
 
 REWARDS = {"gold": "gold utility", "proxy": "reward model's score"}
 MODES = ("instructions", "question", "context", "other")
@@ -27,31 +29,29 @@ MODE_LABELS = {"instructions": "instructions", "question": "question back", "con
 
 
 @styled
-def reward_by_model(models: Mapping[str, Mapping[str, Any]], kind: str = "gold", ax: Axes | None = None) -> Figure:
+def reward_by_model(models: Models, measure: Measure = "gold", ax: Axes | None = None) -> Figure:
     """Mean gold or proxy reward of each model on held-out prompts, with its 95 % interval; the dotted line is SFT."""
-    key = f"{kind}_mean"
-    names = [name for name in ordered(models) if finite(models[name].get(key)) is not None]
-    figure, ax = canvas(ax, height=0.9 + 0.42 * len(names))
-    for row, name in enumerate(names):
-        mean = float(models[name][key])
-        bounds = pair(models[name].get(f"{kind}_ci95")) or (mean, mean)
+    means = measured(models, f"{measure}_mean")
+    figure, ax = canvas(ax, height=0.9 + 0.42 * len(means))
+    for row, (name, mean) in enumerate(means.items()):
+        bounds: Any = models[name].get(f"{measure}_ci95") or (mean, mean)
         ax.plot(bounds, (row, row), color=colour(name), linewidth=5, alpha=0.35, solid_capstyle="butt")
         ax.plot(mean, row, MARKERS.get(name, "o"), color=colour(name), markersize=7)
         patch = {"facecolor": colour("paper"), "linewidth": 0, "pad": 0.8}  # keeps the dotted line out of the digits
         note(ax, number(mean, sign=True), (mean, row), (0, 8), ha="center", weight="bold", bbox=patch)
-    if "sft" in names:
-        ax.axvline(float(models["sft"][key]), color=colour("sft"), linewidth=1, linestyle=":", zorder=0)
-    ax.set_yticks(range(len(names)), [label(name) for name in names])
+    if "sft" in means:
+        ax.axvline(means["sft"], color=colour("sft"), linewidth=1, linestyle=":", zorder=0)
+    ax.set_yticks(range(len(means)), [label(name) for name in means])
     ax.tick_params(axis="y", labelcolor=colour("ink"), labelsize=9)
-    ax.set_ylim(len(names) - 0.6, -0.75)
+    ax.set_ylim(len(means) - 0.6, -0.75)
     ax.margins(x=0.12)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(f"{REWARDS[kind]}, mean and 95 % interval")
+    ax.set_xlabel(f"{REWARDS[measure]}, mean and 95 % interval")
     return figure
 
 
 @styled
-def frontier(curves: Mapping[str, Any], kind: str = "gold", trail: Rows = (), ax: Axes | None = None) -> Figure:
+def frontier(curves: Mapping[str, Any], measure: Measure = "gold", trail: Rows = (), ax: Axes | None = None) -> Figure:
     """What each method pays in KL for what it gains in gold or proxy reward: higher and further left is better.
 
     `curves` maps a method to its rows of `kl` (nats, from SFT) and `gold`, optionally `gold_ci95` and `n`; `sft` is
@@ -60,18 +60,18 @@ def frontier(curves: Mapping[str, Any], kind: str = "gold", trail: Rows = (), ax
     """
     figure, ax = canvas(ax, height=3.1)
     reach = 0.0
-    if rows := complete(trail, kind, "kl"):
+    if rows := complete(trail, measure, "kl"):
         kl = np.maximum(column(rows, "kl"), 0.0)
         reach = float(kl.max())
-        ax.plot(kl, column(rows, kind), color=colour("ppo"), linewidth=1, alpha=0.5)
+        ax.plot(kl, column(rows, measure), color=colour("ppo"), linewidth=1, alpha=0.5)
     for method in ordered(curves):
-        given = curves[method]
-        rows = complete([{"kl": 0.0, **given}] if isinstance(given, Mapping) else given, kind, "kl")
+        points = curves[method]
+        rows = complete([{"kl": 0.0, **points}] if isinstance(points, Mapping) else points, measure, "kl")
         if not rows:
             continue
-        kl, height = np.maximum(column(rows, "kl"), 0.0), column(rows, kind)  # an estimate of a KL may fall below 0
+        kl, height = np.maximum(column(rows, "kl"), 0.0), column(rows, measure)  # an estimate of a KL may fall below 0
         reach = max(reach, float(kl.max()))
-        _whiskers(ax, kl, rows, kind, colour(method))
+        _whiskers(ax, kl, rows, measure, colour(method))
         many = len(rows) > 12
         marker = MARKERS.get(method, "o")
         ax.plot(kl, height, color=colour(method), marker=marker, markersize=2.5 if many else 4.5)
@@ -79,7 +79,7 @@ def frontier(curves: Mapping[str, Any], kind: str = "gold", trail: Rows = (), ax
     kl_axis(ax, reach)
     ax.margins(y=0.15)
     _legend(ax)
-    ax.set_ylabel(REWARDS[kind])
+    ax.set_ylabel(REWARDS[measure])
     return figure
 
 
@@ -123,12 +123,12 @@ def overoptimisation(rows: Rows, by: str, method: str, ax: Axes | None = None) -
 @styled
 def pizza(histograms: Mapping[str, Mapping[str, float]], ax: Axes | None = None) -> Figure:
     """How "How to make pizza" goes on: the share of each mode in the web and in each model's samples."""
-    found = {name: shares(histogram) for name, histogram in histograms.items()}
-    rows = [name for name in ("web", *(model for model in ordered(found) if model != "web")) if found.get(name)]
+    modes = {name: shares(histogram) for name, histogram in histograms.items()}
+    rows = [name for name in ("web", *(model for model in ordered(modes) if model != "web")) if modes.get(name)]
     figure, ax = canvas(ax, height=0.85 + 0.38 * len(rows))
     left = np.zeros(len(rows))
     for mode in MODES:
-        widths = np.array([found[name].get(mode, 0.0) for name in rows])
+        widths = np.array([modes[name].get(mode, 0.0) for name in rows])
         if mode == "other" and not widths.any():
             continue
         ax.barh(range(len(rows)), widths, 0.72, left, color=colour(mode), label=MODE_LABELS[mode])
@@ -149,21 +149,22 @@ def pizza(histograms: Mapping[str, Mapping[str, float]], ax: Axes | None = None)
 
 
 @styled
-def calibration(reward_model: Mapping[str, Any], ax: Axes | None = None) -> Figure:
+def calibration(reward_model: RewardModelMeasures, ax: Axes | None = None) -> Figure:
     """Predicted against observed P(first answer wins) on held-out pairs, with 95 % Wilson intervals."""
-    rows = complete(reward_model.get("calibration", ()), "predicted", "empirical")
+    rows = complete(reward_model.get("calibration"), "predicted", "empirical")
     figure, ax = canvas(ax, height=3.1)
     ax.plot((0, 1), (0, 1), color=colour("muted"), linewidth=1, linestyle=":")
     predicted, empirical = column(rows, "predicted"), column(rows, "empirical")
-    counts = np.array([finite(row.get("n")) or 0.0 for row in rows])
-    bounds = np.array([wilson(p, n) for p, n in zip(empirical, counts, strict=True)]).reshape(-1, 2)
+    counts = np.array([float(row.get("n") or 0) for row in rows])
+    bounds = np.array([share_interval(p, n) for p, n in zip(empirical, counts, strict=True)]).reshape(-1, 2)
     ax.vlines(predicted, bounds[:, 0], bounds[:, 1], color=colour("ink"), linewidth=1.2, alpha=0.6)
     sizes = 12 + 70 * counts / max(float(counts.max(initial=0.0)), 1.0)
     ax.scatter(predicted, empirical, sizes, color=colour("ink"), zorder=3)
-    accuracies = [("pair accuracy", "pair_accuracy"), ("the best possible", "bayes_accuracy")]
-    lines = [
-        f"{name} {percent(reward_model[key])}" for name, key in accuracies if finite(reward_model.get(key)) is not None
-    ]
+    accuracies = {
+        "pair accuracy": reward_model.get("pair_accuracy"),
+        "the best possible": reward_model.get("bayes_accuracy"),
+    }
+    lines = [f"{name} {percent(accuracy)}" for name, accuracy in accuracies.items() if accuracy is not None]
     ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", weight="bold")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0))
@@ -174,14 +175,14 @@ def calibration(reward_model: Mapping[str, Any], ax: Axes | None = None) -> Figu
 
 
 @styled
-def by_kind(models: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Figure:
+def by_kind(models: Models, ax: Axes | None = None) -> Figure:
     """Gold utility for each kind of task: one row a kind, one mark a model, sorted by what the best model reaches."""
     names = [name for name in ordered(models) if models[name].get("by_kind")]
     table: dict[str, dict[str, float]] = {}
     for name in names:
         for kind, cell in models[name]["by_kind"].items():
-            if (gold := finite(cell.get("gold_mean"))) is not None:
-                table.setdefault(kind, {})[name] = gold
+            if cell["gold_mean"] is not None:
+                table.setdefault(kind, {})[name] = cell["gold_mean"]
     kinds = sorted(table, key=lambda kind: (-max(table[kind].values()), kind))
     figure, ax = canvas(ax, height=1.1 + 0.3 * len(kinds))
     for row, kind in enumerate(kinds):
@@ -202,58 +203,37 @@ def by_kind(models: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> 
 
 
 @styled
-def harm(models: Mapping[str, Mapping[str, Any]], ax: Axes | None = None) -> Figure:
+def harm(models: Models, ax: Axes | None = None) -> Figure:
     """Share of harmful requests complied with. Bar: the most likely answer; ring: sampled at temperature 1."""
-    names = [name for name in ordered(models) if finite(models[name].get("harmful_compliance")) is not None]
-    figure, ax = canvas(ax, height=0.9 + 0.4 * len(names))
-    sampled = False
-    for row, name in enumerate(names):
-        share = float(models[name]["harmful_compliance"])
-        warm = finite(models[name].get("harmful_compliance_t1"))
+    greedy, sampled = measured(models, "harmful_compliance"), measured(models, "harmful_compliance_t1")
+    ring: dict[str, Any] = {
+        "color": colour("ink"),
+        "markerfacecolor": colour("paper"),
+        "markersize": 5,
+        "markeredgewidth": 1.2,
+    }
+    figure, ax = canvas(ax, height=0.9 + 0.4 * len(greedy))
+    for row, (name, share) in enumerate(greedy.items()):
         ax.barh(row, share, 0.6, color=colour(name))
-        if warm is not None:
-            face = colour("paper")
-            ax.plot(
-                warm,
-                row,
-                "o",
-                color=colour("ink"),
-                markerfacecolor=face,
-                markersize=5,
-                markeredgewidth=1.2,
-                clip_on=False,
-            )
-            sampled = True
-        place = max(share, warm or 0.0)
+        if name in sampled:
+            ax.plot(sampled[name], row, "o", clip_on=False, **ring)
+        place = max(share, sampled.get(name, 0.0))
         note(ax, percent(share), (place, row), (7, 0), va="center", weight="bold")
-    ax.set_yticks(range(len(names)), [label(name) for name in names])
+    ax.set_yticks(range(len(greedy)), [label(name) for name in greedy])
     ax.tick_params(axis="y", labelcolor=colour("ink"), labelsize=9, pad=7)
-    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_ylim(len(greedy) - 0.5, -0.5)
     ax.set_xlim(0, 1.12)
     ax.set_xticks(np.linspace(0, 1, 5))
     ax.xaxis.set_major_formatter(PercentFormatter(1.0))
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel("harmful requests complied with" + (" (ring: sampled at T = 1)" if sampled else ""))
+    ax.set_xlabel("harmful requests complied with" + (" (ring: sampled at T = 1)" if sampled.keys() & greedy else ""))
     return figure
-
-
-def wilson(share: float, n: float, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's score interval of a share out of `n` (Wilson 1927): unlike share ± z·sd it stays inside [0, 1].
-
-    >>> tuple(round(bound, 3) for bound in wilson(1.0, 10))
-    (0.722, 1.0)
-    """
-    if n <= 0:
-        return share, share
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _whiskers(ax: Axes, x: Floats, rows: Rows, key: str, tint: str, shift: float = 0.0) -> None:
     """Vertical 95 % intervals for the rows that carry one under `<key>_ci95`."""
     for place, row in zip(x, rows, strict=True):
-        if (bounds := pair(row.get(f"{key}_ci95"))) is not None:
+        if bounds := row.get(f"{key}_ci95"):
             ax.vlines(place, bounds[0] + shift, bounds[1] + shift, color=tint, linewidth=1.1, alpha=0.55)
 
 
@@ -274,7 +254,7 @@ def _legend(ax: Axes) -> None:
 
 def _reach(method: str, rows: Rows) -> str:
     """A curve's name in the legend; for best-of-n also how far its n goes."""
-    n = finite(rows[-1].get("n"))
+    n = rows[-1].get("n")
     return f"Best of up to {n:g}" if method == "best_of_n" and n is not None else label(method)
 
 
@@ -300,9 +280,9 @@ def kl_axis(ax: Axes, reach: float, what: str = "KL from SFT") -> None:
 
 def _sqrt_ticks(reach: float) -> list[float]:
     """Round KL values that stand about evenly on a square-root scale from 0 to `reach`."""
-    candidates = [0.0, 0.1, 0.5, 1, 2, 5, 10, 20, 30, 50, 80, 120, 200, 400, 800, 1600]
+    choices = [0.0, 0.1, 0.5, 1, 2, 5, 10, 20, 30, 50, 80, 120, 200, 400, 800, 1600]
     step, ticks = math.sqrt(max(reach, 0.5)) / 5.5, [0.0]
-    for value in candidates:
+    for value in choices:
         if math.sqrt(value) - math.sqrt(ticks[-1]) >= step and value <= max(reach, 0.5) * 1.3:
             ticks.append(value)
     return ticks

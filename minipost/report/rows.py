@@ -1,19 +1,16 @@
-"""Rows of measurements as they come: plain mappings, in which anything may be missing, None or not a number.
-
-Everything that draws or writes asks here first, so that a tiny or interrupted run gives a shorter report and not an
-error.
-"""
+"""Rows of measurements as they come: plain mappings, in which anything may be missing, None or not a number."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Rows = Sequence[Mapping[str, Any]]
+from minipost.report.summary import Rows
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -23,16 +20,6 @@ def finite(value: object) -> float | None:
         return None
     number = float(value)
     return number if math.isfinite(number) else None
-
-
-def pair(value: object) -> tuple[float, float] | None:
-    """`value` as an interval (low, high) if it is two finite numbers, else None."""
-    if value is None or isinstance(value, str) or not hasattr(value, "__len__") or not hasattr(value, "__getitem__"):
-        return None
-    if len(value) != 2:
-        return None
-    low, high = finite(value[0]), finite(value[1])
-    return None if low is None or high is None else (low, high)
 
 
 def shares(histogram: Mapping[str, Any] | None) -> dict[str, float]:
@@ -53,8 +40,8 @@ def shares(histogram: Mapping[str, Any] | None) -> dict[str, float]:
     return {**part, "other": part.get("other", 0.0) + (rest if rest > 1e-9 else 0.0)}
 
 
-def complete(rows: Any, *keys: str) -> list[Mapping[str, Any]]:
-    """The rows that have a finite number under every key; `rows` may be None."""
+def complete(rows: Rows | None, *keys: str) -> list[Mapping[str, Any]]:
+    """The rows that have a finite number under every key; no rows are an empty list."""
     return [row for row in rows or () if all(finite(row.get(key)) is not None for key in keys)]
 
 

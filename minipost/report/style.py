@@ -2,8 +2,8 @@
 
 Colour always means *model*; line style means *which reward* (solid: gold, the true utility; dashed: proxy, the reward
 model). The hues follow Okabe and Ito's colour-blind safe set, moved until each has a contrast of 3 to 1 with the
-paper and all pairs stay apart under simulated protanopia and deuteranopia (`tests/test_report.py` measures both).
-Markers say it again.
+paper and all pairs stay apart under simulated protanopia and deuteranopia; the tests measure both. Markers say it
+again.
 
 A figure is drawn once, in the light theme. `svg` then replaces each of the theme's colours by a CSS variable, so that
 the page, and not the drawing, decides what "ink" looks like in the dark. A PNG cannot do that: it is drawn once per
@@ -30,16 +30,6 @@ from matplotlib.figure import Figure
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# In the order of the story: this is also the order of every table and legend.
-MODELS = {
-    "base": "Base",
-    "sft": "SFT",
-    "best_of_n": "Best-of-n",
-    "ppo": "PPO",
-    "dpo": "DPO",
-    "grpo": "GRPO",
-    "rloo": "RLOO",
-}
 MARKERS = {"base": "s", "sft": "o", "best_of_n": "^", "ppo": "D", "dpo": "v", "grpo": "P", "rloo": "X"}
 
 

@@ -10,12 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from minipost.report import own, story
-from minipost.report.rows import finite
+from minipost.report import story
 from minipost.report.style import DARK
-from minipost.report.wording import duration, interval, label, number, ordered, percent, percent_interval
-
-Data = Mapping[str, Any]
+from minipost.report.summary import Models, Summary, cleaned, measure_of, measured, ordered
+from minipost.report.wording import duration, interval, label, number, percent, percent_interval
 
 
 @dataclass(frozen=True)
@@ -28,9 +26,9 @@ class Column:
     write: Callable[[object], str]
     better: int = 0  # +1: more is better, -1: less is better, 0: neither
     spread_key: str = ""
-    write_spread: Callable[[object], str] = interval
+    write_spread: Callable[[Any], str] = interval
 
-    def texts(self, model: Data) -> tuple[str, str]:
+    def texts(self, model: Mapping[str, Any]) -> tuple[str, str]:
         """The value and its interval as text; the interval is empty where there is none."""
         return self.write(model.get(self.key)), self.write_spread(model.get(self.spread_key)) if self.spread_key else ""
 
@@ -54,7 +52,7 @@ COLUMNS = (
     Column("end_rate", "Ends", "share of answers that the model ends by itself", percent),
     Column("mean_length", "Length", "mean tokens per answer", lambda x: number(x, 1)),
 )
-OWN_COLUMNS = (
+PROXY_COLUMNS = (
     Column("heldout_loss", "Loss", "nats a token of held-out demonstrations", number, -1),
     Column("perplexity", "Perplexity", "the exponential of the loss", lambda x: number(x, 1), -1),
     Column(
@@ -88,14 +86,14 @@ OWN_COLUMNS = (
 MAIN = ("gold_mean", "win_rate_vs_sft", "correct", "harmful_compliance", "kl_to_sft", "heldout_loss", "proxy_mean")
 
 
-def columns_of(models: Data) -> tuple[Column, ...]:
+def columns_of(models: Models) -> tuple[Column, ...]:
     """The columns of a tour: in the simulated world, or on data whose truth nobody knows."""
-    return OWN_COLUMNS if own.proxy_only(models) else COLUMNS
+    return PROXY_COLUMNS if measure_of(models) == "proxy" else COLUMNS
 
 
-def best_in(models: Data, column: Column) -> list[str]:
+def best_in(models: Models, column: Column) -> list[str]:
     """The models that are best in a column as it is printed: what looks equal is equally bold, unless all do."""
-    values = {n: v for n in models if (v := finite(models[n].get(column.key))) is not None}
+    values = measured(models, column.key)
     if not column.better or len(values) < 2:
         return []
     top = max(values, key=lambda name: column.better * values[name])
@@ -103,53 +101,35 @@ def best_in(models: Data, column: Column) -> list[str]:
     return best if len(best) < len(values) else []
 
 
-def print_summary(summary: Data, console: Console) -> None:
+def print_summary(summary: Summary, console: Console) -> None:
     """The results table and the findings in the terminal; brackets are 95 % intervals."""
-    models = summary.get("models") or {}
+    summary = cleaned(summary)
+    models, reward_model = summary.get("models") or {}, summary.get("reward_model") or {}
     caption = [f"size {summary.get('size', '?')}", f"seed {summary.get('seed', '?')}"]
     if summary.get("prompts"):
         caption.append(f"{summary['prompts']} held-out prompts")
     if summary.get("seconds"):
-        caption.append(duration(sum(finite(s) or 0.0 for s in summary["seconds"].values())))
+        caption.append(duration(sum(summary["seconds"].values())))
     table = _fitting(models, console)
     table.caption = " · ".join(caption)
     console.print(table)
-    for sentence in filter(None, [headline(summary), *findings(models), judged(summary)]):
+    ranking = story.ranking(reward_model, measure_of(models))
+    for sentence in filter(None, [story.headline(models), *story.findings(models), ranking]):
         console.print(f"• {sentence}", highlight=False, markup=False)
 
 
-def headline(summary: Data) -> str:
-    """The whole run in one sentence."""
-    models = summary.get("models") or {}
-    return own.headline(models) if own.proxy_only(models) else story.headline(models)
-
-
-def findings(models: Data) -> list[str]:
-    """What the numbers of the models say, a sentence each."""
-    tellers = (story.answering, story.against_sft, story.harmless)
-    if own.proxy_only(models):
-        tellers = (own.against_sft, own.implied, own.changed)
-    return [sentence for tell in tellers if (sentence := tell(models))]
-
-
-def judged(summary: Data) -> str:
-    """What is to be thought of the reward model."""
-    tell = own.judged if own.proxy_only(summary.get("models") or {}) else story.judged
-    return tell(summary.get("reward_model") or {})
-
-
-def _fitting(models: Data, console: Console) -> Table:
+def _fitting(models: Models, console: Console) -> Table:
     """The fullest table that the terminal has room for: all columns, the main ones, those without intervals."""
-    measured = [c for c in columns_of(models) if any(finite(models[name].get(c.key)) is not None for name in models)]
-    main = [column for column in measured if column.key in MAIN]
-    for columns, spreads in ((measured, True), (main, True)):
+    full = [column for column in columns_of(models) if measured(models, column.key)]
+    main = [column for column in full if column.key in MAIN]
+    for columns, spreads in ((full, True), (main, True)):
         table = _rows(models, columns, spreads)
         if console.measure(table, options=console.options.update(max_width=1000)).maximum <= console.width:
             return table
     return _rows(models, main, spreads=False)
 
 
-def _rows(models: Data, columns: list[Column], spreads: bool) -> Table:
+def _rows(models: Models, columns: list[Column], spreads: bool) -> Table:
     table = Table(header_style="bold", caption_justify="left")
     table.add_column("", no_wrap=True)
     for column in columns:

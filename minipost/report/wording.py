@@ -6,11 +6,10 @@ report of it should say so rather than fail.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from minipost.report.rows import finite, pair
-from minipost.report.style import MODELS
+from minipost.report.rows import finite
+from minipost.report.summary import MODELS
 
 DASH = "–"
 
@@ -32,16 +31,19 @@ def percent(value: object) -> str:
     return DASH if x is None else f"{number(100 * x, 0)}\N{NARROW NO-BREAK SPACE}%"
 
 
-def interval(value: object, digits: int = 2) -> str:
+def interval(bounds: Sequence[float] | None, digits: int = 2) -> str:
     """`[low, high]`, or an empty string where there is none."""
-    bounds = pair(value)
-    return "" if bounds is None else f"[{number(bounds[0], digits)}, {number(bounds[1], digits)}]"
+    return f"[{number(bounds[0], digits)}, {number(bounds[1], digits)}]" if bounds else ""
 
 
-def percent_interval(value: object) -> str:
+def percent_interval(bounds: Sequence[float] | None) -> str:
     """`[61, 74]`: an interval of fractions in per cent, without the sign."""
-    bounds = pair(value)
-    return "" if bounds is None else interval((100 * bounds[0], 100 * bounds[1]), 0)
+    return interval((100 * bounds[0], 100 * bounds[1]), 0) if bounds else ""
+
+
+def with_interval(value: str, bounds: str) -> str:
+    """`1.23 [1.10, 1.36]`, or the value alone where there is no interval."""
+    return f"{value} {bounds}".strip()
 
 
 def duration(value: object) -> str:
@@ -69,8 +71,3 @@ def label(model: str) -> str:
 def listing(parts: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
-
-
-def ordered(models: Mapping[str, Any]) -> list[str]:
-    """The models at hand in the story's order; strangers come last, in the order given."""
-    return [name for name in MODELS if name in models] + [name for name in models if name not in MODELS]

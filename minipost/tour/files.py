@@ -1,12 +1,7 @@
-"""`minipost tour`: the whole pipeline, in the simulated world or on data of one's own.
+"""The tour on a user's files, where nobody knows the true utility of an answer.
 
-On own data, the files are first split into a training and a held-out part (`minipost.data.split`):
-
-    DIR/data                                               the parts, and what the base model reads of them
-    DIR/pretrain  DIR/sft  DIR/reward  DIR/ppo  DIR/dpo     the run folders of the stages
-    DIR/summary.json  DIR/report.html  DIR/figures          what came out
-
-There is no gold: nobody knows what an answer is truly worth. See `minipost.tour.own_measures`.
+The files are first split into a training and a held-out part (`minipost.data.split`); `DIR/data` holds the parts, and
+the pages that the base model reads of them.
 """
 
 from __future__ import annotations
@@ -14,46 +9,36 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minipost import data
-from minipost.config import parse
 from minipost.data import Comparison, Demonstration, Prompt, Record, Turns
 from minipost.data.problems import Dropped
 from minipost.data.split import Parts, pages, split
-from minipost.files import write_text
 from minipost.model import Array, Model
-from minipost.runs import read_metrics
+from minipost.report.summary import Details, ModelMeasures, Summary, ordered
 from minipost.stages.base import StageError
 from minipost.stages.best_of_n import Answered, candidates, curve_of_proxy
-from minipost.stages.dpo import dpo
 from minipost.stages.pairs import Sides
-from minipost.stages.ppo import ppo
-from minipost.stages.pretrain import pretrain
-from minipost.stages.reward import reward
-from minipost.stages.sft import sft
 from minipost.text.batching import Example
-from minipost.tour.own_measures import Answers, ask, held_out_loss, implicit_accuracy, judge_the_judge, measure, picked
-from minipost.tour.own_plan import OwnTourConfig, own_plan
-from minipost.tour.world import NAMES, Clock, Plan, prepare, show, tour
+from minipost.tour.folder import TourFolder
+from minipost.tour.measures import (
+    Answers,
+    ask_by_proxy,
+    held_out_loss,
+    implicit_accuracy,
+    measure_by_proxy,
+    picked,
+    reward_model_accuracy_on_files,
+)
+from minipost.tour.plan import FilesTourConfig, Plan, files_plan
 
 SHOWN = 12  # prompts whose answers the report shows
-FEW = 8  # answers are drawn for so many prompts at a time
-
-HELP = """Pretrain, finetune, and compare best-of-N, PPO and DPO, with a report: in the simulated world, where the true
-utility of every answer is known, or on data of your own, where it is not.
-
-Examples:
-  minipost tour
-  minipost tour --size nano --out runs/quick
-  minipost tour --sft-data demonstrations.jsonl --preference-data pairs.jsonl --skip-bad --out runs/mine
-  minipost tour --sft-data demonstrations.jsonl --preference-data pairs.jsonl --skip-bad --out runs/smol \\
-    --base runs/smollm2 --lora-rank 16 --methods best_of_n dpo"""
+GROUP = 8  # prompts that are answered at a time, n times each
 
 
 @dataclass(frozen=True)
@@ -74,31 +59,21 @@ class Split:
     plan: Plan
 
 
-def own_tour(config: OwnTourConfig) -> dict[str, Any]:
+def tour(config: FilesTourConfig) -> Summary:
     """Run all stages on the user's files, measure all models, write summary and report; returns the summary."""
-    prepare(config)
-    clock = Clock(config.out / "seconds.json")
-    parts = clock.time("data", lambda: prepared(config))
-    p = parts.plan
-    again: dict[str, Any] = {"resume": config.resume, "overwrite": config.overwrite}
-    runs: dict[str, Any] = {"sft": sft, "reward": reward, "ppo": ppo, "dpo": dpo}
-    models = {"base": Model.load(config.base)} if config.base else {}
-    if not config.base:
-        models["base"] = clock.time("pretrain", lambda: pretrain(replace(p.pretrain, **again)))
-    for name in [name for name in runs if name in ("sft", "reward", *config.methods)]:
-        models[name] = clock.time(name, lambda name=name: runs[name](replace(getattr(p, name), **again)))  # type: ignore[misc]
-    judge = models.pop("reward")
-    summary, details = clock.time("evaluate", lambda: compare_models(config, parts, models, judge))
-    summary["seconds"] = dict(clock.seconds)
-    stages = ("sft", "reward", *config.methods) if config.base else ("pretrain", "sft", "reward", *config.methods)
-    details["curves"] = {name: read_metrics(config.out / name) for name in stages if name != "best_of_n"}
-    details["config"] = {name: vars(getattr(p, name)) for name in stages}
-    write_text(config.out / "summary.json", json.dumps(summary, indent=2) + "\n")
-    write_text(config.out / "details.json", json.dumps(details, indent=2, default=str) + "\n")
-    return show(config.out, summary, details)
+    folder = TourFolder(config)
+    parts = folder.time("data", lambda: prepared(config))
+    stages = (*(() if config.base else ("pretrain",)), "sft", "reward", *config.methods)
+    base = {"base": Model.load(config.base)} if config.base else {}
+    trained = folder.train(parts.plan, stages)
+    reward_model = trained.pop("reward")
+    models = base | {"base" if name == "pretrain" else name: model for name, model in trained.items()}
+    summary, details = folder.time("evaluate", lambda: measure_all(config, parts, models, reward_model))
+    details["curves"] = folder.curves([name for name in stages if name != "best_of_n"])
+    return folder.finish(summary, details, parts.plan, stages)
 
 
-def prepared(config: OwnTourConfig) -> Split:
+def prepared(config: FilesTourConfig) -> Split:
     """Split the files, write the base model's pages, and refuse what is too little before anything is trained."""
     folder = config.out / "data"
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,14 +81,14 @@ def prepared(config: OwnTourConfig) -> Split:
     characters = 0
     with (folder / "pages.jsonl").open("w", encoding="utf-8") as file:
 
-        def each(record: Record) -> None:
+        def write_page(record: Record) -> None:
             nonlocal characters
             page = pages(record)
             characters += len(page)
             file.write(json.dumps({"text": page}, ensure_ascii=False) + "\n")
 
-        shown, compared = (
-            split(files, kind, folder / name, config.seed, config.held_out, dropped, each)
+        demonstrations, comparisons = (
+            split(files, kind, folder / name, config.seed, config.held_out, dropped, write_page)
             for files, kind, name in (
                 (config.sft_data, Demonstration, "sft"),
                 (config.preference_data, Comparison, "preference"),
@@ -121,114 +96,110 @@ def prepared(config: OwnTourConfig) -> Split:
         )
     if dropped is not None and dropped.count:
         print(f"  data: {dropped.count:,} bad rows are left out; {dropped.path} says which and why", file=sys.stderr)
-    p = own_plan(config, shown, compared, folder / "pages.jsonl", characters)
-    for parts, name, least in (
-        (shown, "demonstrations", p.sft.batch_size),
-        (compared, "comparisons", p.dpo.batch_size),
-    ):
-        train, held_out = parts.counts
-        print(f"  data: {train:,} {name} to train on, {held_out:,} held out", file=sys.stderr)
-        if train < least or held_out < 2:
-            fix = "give more data" if train < least else "raise --held-out, or give more data"
-            raise StageError(f"{train} {name} to train on and {held_out} held out are too few; {fix}.")
-    return Split(shown, compared, p)
+    stages = files_plan(config, demonstrations, comparisons, folder / "pages.jsonl", characters)
+    require_enough(demonstrations, "demonstrations", stages.sft.batch_size)
+    require_enough(comparisons, "comparisons", stages.dpo.batch_size)
+    return Split(demonstrations, comparisons, stages)
+
+
+def require_enough(parts: Parts, name: str, least: int) -> None:
+    """Say how many rows there are. Errors: `StageError` if they are fewer than one batch, or than two to measure on."""
+    train, held_out = parts.counts
+    print(f"  data: {train:,} {name} to train on, {held_out:,} held out", file=sys.stderr)
+    if train < least or held_out < 2:
+        fix = "give more data" if train < least else "raise --held-out, or give more data"
+        raise StageError(f"{train} {name} to train on and {held_out} held out are too few; {fix}.")
 
 
 # ------------------------------------------------------------------------------------------------------- measurements
-def compare_models(
-    config: OwnTourConfig, parts: Split, models: Mapping[str, Model], judge: Model
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(summary, details for the report)."""
-    reference, limit, n = models["sft"], config.max_new_tokens, parts.plan.best_of_n.n
-    held_out = read_held_out(config, parts, reference)
-    answers = {name: ask(m, judge, held_out.prompts, config.seed, limit, reference) for name, m in models.items()}
-    rival = ask(reference, judge, held_out.prompts, config.seed + 1, limit, reference)  # independent of SFT's answers
+def measure_all(
+    config: FilesTourConfig, parts: Split, models: Mapping[str, Model], reward_model: Model
+) -> tuple[Summary, Details]:
+    """What summary.json and details.json hold, but for the learning curves."""
+    sft, seed, limit, n = models["sft"], config.seed, config.max_new_tokens, parts.plan.best_of_n.n
+    held_out = read_held_out(config, parts, sft)
+    prompts = held_out.prompts
+    answers = {name: ask_by_proxy(model, reward_model, prompts, seed, limit, sft) for name, model in models.items()}
+    rival = ask_by_proxy(sft, reward_model, prompts, seed + 1, limit, sft)  # independent of SFT's answers
     frontier: dict[str, Any] = {}
     if "best_of_n" in config.methods:
-        found = draw(reference, judge, held_out.prompts, np.random.default_rng([config.seed, 9]), n, limit)
-        answers["best_of_n"] = picked(found)
-        frontier["best_of_n"] = curve_of_proxy(found)
-    measured = {name: measure(answers[name], rival) for name in NAMES if name in answers}
+        choices = draw(sft, reward_model, prompts, np.random.default_rng([seed, 9]), n, limit)
+        answers["best_of_n"] = picked(choices)
+        frontier["best_of_n"] = curve_of_proxy(choices)
+    measures = {name: measure_by_proxy(answers[name], rival) for name in ordered(answers)}
     for name, model in models.items():
-        measured[name] |= held_out_loss(model, held_out.demonstrations)
+        measures[name] |= held_out_loss(model, held_out.demonstrations)
         if name in ("ppo", "dpo"):
-            measured[name] |= implicit_accuracy(model, reference, held_out.pairs)
-            frontier[name] = [point(measured[name])]
-    summary = {
-        "seed": config.seed,
+            measures[name] |= implicit_accuracy(model, sft, held_out.pairs)
+            frontier[name] = [point(measures[name])]
+    summary: Summary = {
+        "seed": seed,
         "size": config.size,
-        "prompts": len(held_out.prompts),
+        "prompts": len(prompts),
         "n": n if "best_of_n" in config.methods else None,
         "data": {
-            "sft": {"files": named(config.sft_data), **counted(parts.demonstrations)},
-            "preference": {"files": named(config.preference_data), **counted(parts.comparisons)},
-            "pretrain": {"files": named(config.pretrain_data), "base": str(config.base) if config.base else None},
+            "sft": {"files": file_names(config.sft_data), **counts(parts.demonstrations)},
+            "preference": {"files": file_names(config.preference_data), **counts(parts.comparisons)},
+            "pretrain": {"files": file_names(config.pretrain_data), "base": str(config.base) if config.base else None},
         },
-        "models": measured,
-        "reward_model": judge_the_judge(judge, held_out.pairs, np.random.default_rng([config.seed, 10])),
+        "models": measures,
+        "reward_model": reward_model_accuracy_on_files(reward_model, held_out.pairs, np.random.default_rng([seed, 10])),
     }
-    return summary, {"frontier": frontier | {"sft": point(measured["sft"])}, "samples": shown(held_out, answers)}
+    return summary, {"frontier": frontier | {"sft": point(measures["sft"])}, "samples": side_by_side(prompts, answers)}
 
 
-def read_held_out(config: OwnTourConfig, parts: Split, model: Model) -> HeldOut:
+def read_held_out(config: FilesTourConfig, parts: Split, model: Model) -> HeldOut:
     """The held-out files by the model's own tokens."""
     files = parts.demonstrations.held_out, parts.comparisons.held_out
-    t, context, folder = model.tokenizer, model.config.context, config.out / "data"
+    tokenizer, context, folder = model.tokenizer, model.config.context, config.out / "data"
 
     def dropped(name: str) -> Path | None:
         return folder / f"dropped-{name}.jsonl" if config.skip_bad else None
 
-    asked = data.prompts([*files[0], *files[1]], t, context - config.max_new_tokens, dropped("prompts"))
-    once = list(dict.fromkeys(asked))
-    some = np.random.default_rng([config.seed, 8]).permutation(len(once))[: parts.plan.prompts]
+    every = data.prompts([*files[0], *files[1]], tokenizer, context - config.max_new_tokens, dropped("prompts"))
+    distinct = list(dict.fromkeys(every))
+    ids = np.random.default_rng([config.seed, 8]).permutation(len(distinct))[: parts.plan.prompts]
     return HeldOut(
-        data.demonstrations(files[0], t, context, dropped("demonstrations")),
-        data.comparisons(files[1], t, context, dropped("comparisons")),
-        [once[i] for i in np.sort(some)],
+        data.demonstrations(files[0], tokenizer, context, dropped("demonstrations")),
+        data.comparisons(files[1], tokenizer, context, dropped("comparisons")),
+        [distinct[i] for i in np.sort(ids)],
     )
 
 
 def draw(
-    policy: Model, judge: Model, prompts: Sequence[Turns], rng: np.random.Generator, n: int, limit: int
+    policy: Model, reward_model: Model, prompts: Sequence[Turns], rng: np.random.Generator, n: int, limit: int
 ) -> list[Answered[Prompt]]:
     """n scored answers to each prompt, a few prompts at a time."""
-    found: list[Answered[Prompt]] = []
-    for lo in range(0, len(prompts), FEW):
-        few = [Prompt(turns) for turns in prompts[lo : lo + FEW]]
-        found += candidates(policy, judge, few, rng, n, max_new_tokens=limit)
-    return found
+    groups = [[Prompt(turns) for turns in prompts[lo : lo + GROUP]] for lo in range(0, len(prompts), GROUP)]
+    return [c for few in groups for c in candidates(policy, reward_model, few, rng, n, max_new_tokens=limit)]
 
 
-def point(row: Mapping[str, Any]) -> dict[str, Any]:
+def point(measures: ModelMeasures) -> dict[str, Any]:
     """A model's place on the plane of proxy over KL."""
-    return {"kl": max(0.0, row["kl_to_sft"]), "proxy": row["proxy_mean"], "proxy_ci95": row["proxy_ci95"]}
+    kl = max(0.0, measures["kl_to_sft"] or 0.0)
+    return {"kl": kl, "proxy": measures["proxy_mean"], "proxy_ci95": measures["proxy_ci95"]}
 
 
-def shown(held_out: HeldOut, answers: Mapping[str, Answers]) -> list[dict[str, Any]]:
-    """Some prompts with the answers of all models beside each other."""
-    every: Array = np.linspace(0, len(held_out.prompts) - 1, min(SHOWN, len(held_out.prompts))).astype(int)
+def side_by_side(prompts: Sequence[Turns], answers: Mapping[str, Answers]) -> list[dict[str, Any]]:
+    """Some prompts with the answers of all models."""
+    ids: Array = np.linspace(0, len(prompts) - 1, min(SHOWN, len(prompts))).astype(int)
     return [
         {
             "kind": "held-out prompt",
-            "prompt": "\n".join(turn.content for turn in held_out.prompts[i]),
-            "answers": {name: {"text": a.texts[i], "proxy": float(a.proxy[i])} for name, a in answers.items()},
+            "prompt": "\n".join(turn.content for turn in prompts[i]),
+            "answers": {
+                name: {"text": a.texts[i], "proxy": float(a.proxy[i])}
+                for name, a in answers.items()
+                if a.proxy is not None
+            },
         }
-        for i in every
+        for i in ids
     ]
 
 
-def named(files: Sequence[Path]) -> list[str]:
+def file_names(files: Sequence[Path]) -> list[str]:
     return [path.name for path in files]
 
 
-def counted(parts: Parts) -> dict[str, int]:
+def counts(parts: Parts) -> dict[str, int]:
     return dict(zip(("train", "held_out"), parts.counts, strict=True))
-
-
-def command(argv: Sequence[str]) -> int:
-    config = parse(OwnTourConfig, argv, "minipost tour", HELP)
-    with redirect_stdout(sys.stderr) if config.json else nullcontext():
-        summary = own_tour(config) if config.sft_data else tour(config)
-    if config.json:
-        print(json.dumps(summary, indent=2))
-    return 0

@@ -63,8 +63,8 @@ def _curves(rng: np.random.Generator) -> dict[str, Any]:
     kl = 10 * (1 - np.exp(-np.arange(120) / 50)) + rng.normal(0, 0.3, 120)
     return {
         "pretrain": [
-            {"step": int(s), "loss": float(v), **({"heldout/loss": float(v) + 0.05} if s % 100 == 0 else {})}
-            for s, v in zip(steps, pretrain, strict=True)
+            *({"step": int(s), "loss": float(v)} for s, v in zip(steps, pretrain, strict=True)),
+            {"step": 400, "eval_loss": 2.15},
         ],
         "sft": [{"step": s, "loss": 1.1 + 1.5 * math.exp(-s / 20) + float(rng.normal(0, 0.05))} for s in range(1, 151)],
         "reward": [

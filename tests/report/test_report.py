@@ -25,9 +25,9 @@ from minipost.report import print_summary, story, write_report
 from minipost.report.curves import CURVES, learning_curve, running_mean
 from minipost.report.gallery import gallery
 from minipost.report.page import page
-from minipost.report.plots import wilson
 from minipost.report.rows import shares
-from minipost.report.style import DARK, LIGHT, MODELS, svg, theme
+from minipost.report.style import DARK, LIGHT, svg, theme
+from minipost.report.summary import MODELS
 from minipost.report.table import COLUMNS, best_in
 from minipost.report.wording import duration, interval, listing, number, percent
 
@@ -345,12 +345,6 @@ def test_numbers_are_written_as_people_write_them() -> None:
         "1 h 05 min",
     ]
     assert [listing(list(parts)) for parts in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
-
-
-@given(share=st.floats(0, 1), n=st.integers(1, 10_000))
-def test_wilson_contains_the_share(share: float, n: int) -> None:
-    low, high = wilson(share, n)
-    assert 0 <= low <= share + 1e-12 and share - 1e-12 <= high <= 1
 
 
 def test_running_mean_against_a_loop() -> None:

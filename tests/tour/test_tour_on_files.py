@@ -1,4 +1,4 @@
-"""The tour on own data: from two files to a report that claims no truth, with base model and methods to choose."""
+"""The tour on files: from two of them to a report that claims no truth, with base model and methods to choose."""
 
 from __future__ import annotations
 
@@ -12,9 +12,20 @@ import pytest
 from minipost import cli
 from minipost.model import Model
 from minipost.stages.base import StageError
-from minipost.tour.files import own_tour
-from minipost.tour.own_measures import UNKNOWN, accuracy
-from minipost.tour.own_plan import OwnTourConfig, passes
+from minipost.tour.files import tour
+from minipost.tour.measures import share_ranked_right
+from minipost.tour.plan import FilesTourConfig, passes
+
+BY_GOLD = (
+    "gold_mean",
+    "gold_ci95",
+    "win_rate_vs_sft",
+    "win_rate_ci95",
+    "correct",
+    "correct_t1",
+    "harmful_compliance",
+    "harmful_compliance_t1",
+)
 
 
 def files(folder: Path, count: int = 120) -> tuple[Path, Path]:
@@ -43,19 +54,20 @@ def test_all_models_are_measured_and_nothing_gold_is_claimed(toured: Path) -> No
     summary = json.loads((toured / "summary.json").read_text())
     assert list(summary["models"]) == ["base", "sft", "best_of_n", "ppo", "dpo"]
     for name, row in summary["models"].items():
-        assert all(row[key] is None for key in UNKNOWN)
+        assert all(row[key] is None for key in BY_GOLD)
         assert row["proxy_ci95"][0] <= row["proxy_mean"] <= row["proxy_ci95"][1]
         assert 0 < row["mean_length"] <= 12
         assert ("heldout_loss" in row) == (name != "best_of_n")
         assert ("implicit_accuracy" in row) == (name in ("ppo", "dpo"))
-    models, judge = summary["models"], summary["reward_model"]
+    models, reward_model = summary["models"], summary["reward_model"]
     assert models["sft"]["heldout_loss"] < models["base"]["heldout_loss"]
     assert models["sft"]["perplexity"] == pytest.approx(np.exp(models["sft"]["heldout_loss"]))
     assert models["sft"]["kl_to_sft"] == pytest.approx(0, abs=1e-3)
     assert models["best_of_n"]["proxy_mean"] > models["sft"]["proxy_mean"]
-    assert judge["pair_accuracy"] > 0.9 and judge["chance"] == 0.5 and judge["bayes_accuracy"] is None
+    assert reward_model["pair_accuracy"] > 0.9
+    assert reward_model["chance"] == 0.5 and reward_model["bayes_accuracy"] is None
     assert sum(summary["data"]["sft"][part] for part in ("train", "held_out")) == 120
-    assert summary["data"]["preference"]["held_out"] == judge["pairs"] == summary["prompts"]
+    assert summary["data"]["preference"]["held_out"] == reward_model["pairs"] == summary["prompts"]
 
 
 def test_the_report_says_that_no_truth_is_known(toured: Path) -> None:
@@ -70,7 +82,7 @@ def test_the_report_says_that_no_truth_is_known(toured: Path) -> None:
 
 def test_a_finished_tour_is_resumed_to_the_same_numbers(toured: Path, tmp_path: Path) -> None:
     before = json.loads((toured / "summary.json").read_text())
-    config = OwnTourConfig(
+    config = FilesTourConfig(
         out=toured,
         size="smoke",
         sft_data=(toured.parent / "d.jsonl",),
@@ -79,14 +91,14 @@ def test_a_finished_tour_is_resumed_to_the_same_numbers(toured: Path, tmp_path: 
         max_new_tokens=12,
         resume=True,
     )
-    again = json.loads(json.dumps(own_tour(config)))
+    again = json.loads(json.dumps(tour(config)))
     assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in before.items() if k != "seconds"}
 
 
 def test_a_base_model_of_ones_own_with_adapters(toured: Path, tmp_path: Path) -> None:
     demonstrations, pairs = files(tmp_path / "data")
     base = toured / "pretrain"
-    config = OwnTourConfig(
+    config = FilesTourConfig(
         out=tmp_path / "tour",
         size="smoke",
         sft_data=(demonstrations,),
@@ -97,7 +109,7 @@ def test_a_base_model_of_ones_own_with_adapters(toured: Path, tmp_path: Path) ->
         held_out=0.2,
         max_new_tokens=8,
     )
-    summary = own_tour(config)
+    summary = tour(config)
     assert list(summary["models"]) == ["base", "sft", "dpo"]
     assert not (tmp_path / "tour/pretrain").exists()
     assert Model.load(tmp_path / "tour/reward", "score").tokenizer == Model.load(base).tokenizer
@@ -114,14 +126,14 @@ def test_a_base_model_of_ones_own_with_adapters(toured: Path, tmp_path: Path) ->
 )
 def test_what_cannot_be_meant_is_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(StageError, match=said):
-        OwnTourConfig(**wrong)
+        FilesTourConfig(**wrong)
 
 
 def test_too_little_data_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
     demonstrations, pairs = files(tmp_path / "data", count=20)
-    config = OwnTourConfig(out=tmp_path / "tour", size="smoke", sft_data=(demonstrations,), preference_data=(pairs,))
+    config = FilesTourConfig(out=tmp_path / "tour", size="smoke", sft_data=(demonstrations,), preference_data=(pairs,))
     with pytest.raises(StageError, match="are too few; give more data"):
-        own_tour(config)
+        tour(config)
     assert not (tmp_path / "tour/pretrain").exists()
 
 
@@ -134,6 +146,6 @@ def test_how_often_texts_are_read(tmp_path: Path) -> None:
 
 
 def test_ties_count_half() -> None:
-    found = accuracy(np.array([1.0, -1.0, 0.0, 2.0]), "share")
-    assert found["share"] == 0.625
-    assert found["share_ci95"][0] < 0.625 < found["share_ci95"][1]
+    share, (low, high) = share_ranked_right(np.array([1.0, -1.0, 0.0, 2.0]))
+    assert share == 0.625
+    assert low < 0.625 < high
