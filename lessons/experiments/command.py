@@ -40,7 +40,7 @@ mean beyond.
 
 def command(argv: Sequence[str]) -> int:
     """`minipost claims ARGV`."""
-    asked = _parser().parse_args(list(argv))
+    asked = parser().parse_args(list(argv))
     if asked.action == "run":
         return _run(asked.slugs, asked.all, asked.json)
     if asked.action == "publish":
@@ -52,14 +52,17 @@ def command(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The arguments of `minipost claims`."""
     parser = argparse.ArgumentParser(
         "minipost claims",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("action", nargs="?", default="list", choices=["list", "run", "publish"])
+    parser.add_argument(
+        "action", nargs="?", default="list", choices=["list", "run", "publish"], help="what to do (%(default)s)"
+    )
     parser.add_argument("slugs", nargs="*", metavar="NAME", help="of claims to run")
     parser.add_argument("--all", action="store_true", help="run all of them")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what is printed to this file")

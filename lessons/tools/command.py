@@ -26,18 +26,23 @@ EXERCISES = """examples:
 Your answers are the functions in lessons/NN_*/exercises.py. Exit codes: 0 all pass, 1 not yet, 2 wrong usage."""
 
 
-def lesson_command(argv: Sequence[str]) -> int:
-    """`minipost lesson list` and `minipost lesson build NN|all [--check]`."""
+def lesson_parser() -> argparse.ArgumentParser:
+    """The arguments of `minipost lesson`."""
     parser = argparse.ArgumentParser(
         "minipost lesson",
         description="The lessons, and the pages made from them.",
         epilog=LESSONS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("action", nargs="?", default="list", choices=["list", "build"])
+    parser.add_argument("action", nargs="?", default="list", choices=["list", "build"], help="what to do (%(default)s)")
     parser.add_argument("lesson", nargs="?", default="all", help='a number, or "all"')
     parser.add_argument("--check", action="store_true", help="build nothing; fail if a page is stale")
-    asked = parser.parse_args(list(argv))
+    return parser
+
+
+def lesson_command(argv: Sequence[str]) -> int:
+    """`minipost lesson list` and `minipost lesson build NN|all [--check]`."""
+    asked = lesson_parser().parse_args(list(argv))
     folders = every_lesson() if asked.lesson == "all" else [find_lesson(asked.lesson)]
     if asked.action == "list":
         for folder in folders:
@@ -69,8 +74,8 @@ def title(folder: Path) -> str:
     return next((line.removeprefix("# # ") for line in lines if line.startswith("# # ")), folder.name)
 
 
-def exercise_command(argv: Sequence[str]) -> int:
-    """`minipost exercise N [NAME] [--hint [K]] [--show-solution]`."""
+def exercise_parser() -> argparse.ArgumentParser:
+    """The arguments of `minipost exercise`."""
     parser = argparse.ArgumentParser(
         "minipost exercise",
         description="Check your answers to the exercises of a lesson.",
@@ -81,7 +86,12 @@ def exercise_command(argv: Sequence[str]) -> int:
     parser.add_argument("name", nargs="?", help="of one exercise")
     parser.add_argument("--hint", nargs="?", type=int, const=1, default=0, metavar="K", help="the first K hints (1)")
     parser.add_argument("--show-solution", action="store_true", help="print the reference solution")
-    asked = parser.parse_args(list(argv))
+    return parser
+
+
+def exercise_command(argv: Sequence[str]) -> int:
+    """`minipost exercise N [NAME] [--hint [K]] [--show-solution]`."""
+    asked = exercise_parser().parse_args(list(argv))
     exercises = Exercises.of(find_lesson(asked.lesson))
     if asked.name is not None:
         exercises = Exercises(exercises.folder, [_named(exercises, asked.name)])

@@ -35,7 +35,7 @@ exit codes: 0 every law holds, 1 a law is broken, 2 wrong usage, a file that can
 
 def command(argv: Sequence[str]) -> int:
     """`minipost laws ARGV`."""
-    asked = _parser().parse_args(list(argv))
+    asked = parser().parse_args(list(argv))
     try:
         _check(asked)
         if asked.target is None and asked.all is None:
@@ -56,7 +56,8 @@ def listing() -> Iterator[str]:
         yield from (f"    {statement(law)}" for law in laws_of(target))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The arguments of `minipost laws`."""
     parser = argparse.ArgumentParser(
         "minipost laws", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )

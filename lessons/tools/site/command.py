@@ -36,6 +36,20 @@ class SiteError(UserError):
 
 def command(argv: Sequence[str]) -> int:
     """`minipost site [--out DIR] [--strict] [--open] [--port N]`."""
+    asked = parser().parse_args(list(argv))
+    warnings = build(asked.out)
+    print("\n".join(warnings), file=sys.stderr, end="\n" if warnings else "")
+    print(asked.out / "index.html")
+    if asked.strict and warnings:
+        print(f"minipost site: {len(warnings)} warnings.", file=sys.stderr)
+        return 1
+    if asked.open:
+        serve(asked.out, asked.port)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of `minipost site`."""
     parser = argparse.ArgumentParser(
         "minipost site",
         description="Lessons, claims, laws and API as a site that works offline.",
@@ -46,16 +60,7 @@ def command(argv: Sequence[str]) -> int:
     parser.add_argument("--strict", action="store_true", help="exit with 1 if the build warns of anything")
     parser.add_argument("--open", action="store_true", help="serve it on 127.0.0.1 until Ctrl-C, and open a browser")
     parser.add_argument("--port", type=int, default=0, help="the port for --open (0: any that is free)")
-    asked = parser.parse_args(list(argv))
-    warnings = build(asked.out)
-    print("\n".join(warnings), file=sys.stderr, end="\n" if warnings else "")
-    print(asked.out / "index.html")
-    if asked.strict and warnings:
-        print(f"minipost site: {len(warnings)} warnings.", file=sys.stderr)
-        return 1
-    if asked.open:
-        serve(asked.out, asked.port)
-    return 0
+    return parser
 
 
 def build(out: Path) -> list[str]:
