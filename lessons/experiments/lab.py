@@ -94,7 +94,7 @@ class Lab:
         """The arrays that `make()` returns, by name, computed now or read from the disk."""
 
         def save(folder: Path) -> None:
-            np.savez(folder / "numbers.npz", allow_pickle=False, **{k: np.asarray(v) for k, v in make().items()})
+            np.savez(folder / "numbers.npz", **{k: np.asarray(v) for k, v in make().items()})
 
         with np.load(self.piece(name, config, save, about) / "numbers.npz") as stored:
             return dict(stored)
