@@ -17,66 +17,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from layout import FILES, FLOORS, MODULES, PACKAGE, PLACES, ROOT, TEXTS, TREES, imported_module, imports, name_of, room
 
 import minipost
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "minipost"
-MODULES = sorted(PACKAGE.rglob("*.py"))
-LESSON_CODE = [path for folder in ("experiments", "tools") for path in (ROOT / "lessons" / folder).rglob("*.py")]
 LIMITS = {"lines of a file": 400, "lines of a function": 60, "lines of the package": 17_500}
-
-ORDER: tuple[tuple[str, ...], ...] = (  # floors, from numbers to story; on a floor, from left to right
-    ("errors", "kernels"),
-    ("autograd",),
-    ("losses", "text", "model"),
-    ("config", "runs", "world", "data", "interop"),
-    ("stages",),
-    ("report", "laws"),
-    ("tour", "cli", "completion", "__main__"),
-)
-FLOORS: dict[str, int] = {name: floor for floor, names in enumerate(ORDER) for name in names}
-PLACES: dict[str, int] = {name: place for place, name in enumerate(name for names in ORDER for name in names)}
-
-
-TEXTS = {path: path.read_text(encoding="utf-8") for path in [*MODULES, *sorted(LESSON_CODE)]}
-TREES = {path: ast.parse(text) for path, text in TEXTS.items()}
-
-
-def room(module: str) -> str:
-    """`minipost.stages.ppo` lives in the room `stages`."""
-    return module.split(".")[1] if "." in module else ""
-
-
-def name_of(path: Path) -> str:
-    """The dotted name of a source file."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-NAMES = {name_of(path) for path in MODULES}
-
-
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of everything that a file imports, also inside functions and under TYPE_CHECKING.
-    `from a import b` yields `a.b`."""
-    package = name_of(path).split(".")
-    if path.name != "__init__.py":
-        package = package[:-1]
-    for node in ast.walk(TREES[path]):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            source = ".".join([*above, *(node.module or "").split(".")]).strip(".")
-            yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
-
-
-def imported_module(target: str) -> str:
-    """The module that an imported name belongs to: `minipost.text.Tokenizer` is in `minipost.text`."""
-    while target and target not in NAMES:
-        target = target.rpartition(".")[0]
-    return target
 
 
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
@@ -123,7 +68,7 @@ def test_imports_go_strictly_downward() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("name", sorted({room(name) for name in NAMES} - {""}))
+@pytest.mark.parametrize("name", sorted({room(name) for name in FILES} - {""}))
 def test_no_modules_of_a_room_import_each_other_in_a_circle(name: str) -> None:
     graph = {
         name_of(path): {imported_module(target) for _, target in imports(path)}
