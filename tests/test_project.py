@@ -160,9 +160,39 @@ def test_no_global_randomness() -> None:
 
 def test_typed_and_versioned() -> None:
     assert (PACKAGE / "py.typed").is_file()
-    assert f"version: {minipost.__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert "version" in project["dynamic"], "the version is written in minipost/__init__.py only"
+
+
+def test_changelog_citation_and_version_agree() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    headings = re.findall(r"^## \[(.+)\](.*)$", changelog, re.MULTILINE)
+    assert headings[0] == ("Unreleased", "")
+    version, date = headings[1][0], headings[1][1].removeprefix(" - ")
+    assert version == minipost.__version__
+    assert f"\nversion: {version}\ndate-released: {date}\n" in citation
+
+
+def test_changelog_lists_nothing_twice() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for section in re.split(r"^## ", changelog, flags=re.MULTILINE)[1:]:
+        subjects = re.findall(r"^- (`.+?`)[:,]", section, re.MULTILINE)
+        assert len(subjects) == len(set(subjects)), subjects
+
+
+def test_the_tree_in_readme_is_true() -> None:
+    """It lists every room and every module beside them, from the lowest floor up, and folders that exist."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = re.search(r"^minipost/\n((?:.+\n)+?)```", readme, re.MULTILINE)
+    assert tree is not None
+    inside = re.findall(r"^  ([\w.]+/?) ", tree[1], re.MULTILINE)
+    beside = re.findall(r"^(\w+/) ", tree[1], re.MULTILINE)
+    rooms = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    files = {path.name for path in PACKAGE.glob("*.py") if not path.name.startswith("__")}
+    assert sorted(inside) == sorted(rooms | files)
+    assert inside == sorted(inside, key=lambda name: PLACES[name.removesuffix("/").removesuffix(".py")])
+    assert beside and all((ROOT / name).is_dir() for name in beside)
 
 
 def test_readme_commands_match_the_project() -> None:
