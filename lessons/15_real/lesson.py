@@ -86,7 +86,7 @@ for number, row in enumerate(files.values()):
     reader = Reader(written(f"{number}.jsonl", [row]), tokenizer=model.tokenizer, context=model.config.context)
     (found,) = reader
     lengths = " and ".join(f"{len(e.prompt)} + {len(e.response)}" for e in found.examples)
-    rows.append([", ".join(row), reader.found.name, type(found.record).__name__, lengths])
+    rows.append([", ".join(row), reader.detected.name, type(found.record).__name__, lengths])
     assert prompt_of(found.record) == (Message("user", asked),)
 table(["keys", "detected as", "record", "tokens, prompt + response"], rows)
 

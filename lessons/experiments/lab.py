@@ -92,7 +92,8 @@ class Lab:
         """The arrays that `make()` returns, by name, computed now or read from the disk."""
 
         def save(folder: Path) -> None:
-            np.savez(folder / "numbers.npz", allow_pickle=False, **{k: np.asarray(v) for k, v in make().items()})
+            arrays: dict[str, Any] = {name: np.asarray(values) for name, values in make().items()}
+            np.savez(folder / "numbers.npz", **arrays)
 
         with np.load(self.artefact(name, config, save, about) / "numbers.npz") as stored:
             return dict(stored)

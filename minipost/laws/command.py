@@ -60,7 +60,7 @@ class Report:
 
 def command(argv: Sequence[str]) -> int:
     """`minipost laws ARGV`."""
-    options = _parser().parse_args(list(argv))
+    options = parser().parse_args(list(argv))
     try:
         _check(options)
         if options.target is None and options.all is None:
@@ -81,7 +81,8 @@ def listing() -> Iterator[str]:
         yield from (f"    {statement(law)}" for law in laws_of(target))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The arguments of `minipost laws`."""
     parser = argparse.ArgumentParser(
         "minipost laws", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
