@@ -18,19 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from lessons.experiments.lab import Lab
+from minipost import stages
 from minipost.model import Model
 from minipost.stages.dpo import DPOConfig
-from minipost.stages.dpo import dpo as run_dpo
 from minipost.stages.grpo import GRPOConfig
-from minipost.stages.grpo import grpo as run_grpo
 from minipost.stages.ppo import PPOConfig
-from minipost.stages.ppo import ppo as run_ppo
 from minipost.stages.pretrain import PretrainConfig
-from minipost.stages.pretrain import pretrain as run_pretrain
 from minipost.stages.reward import RewardConfig
-from minipost.stages.reward import reward as run_reward
 from minipost.stages.sft import SFTConfig
-from minipost.stages.sft import sft as run_sft
 from minipost.tour.evaluate import ask, held_out_tasks, measure
 from minipost.world import Task, Utility, World
 
@@ -48,21 +43,21 @@ def base(lab: Lab, seed: int = 0, **changes: Any) -> Path:
     """A base model that has read the village's web."""
     size = lab.pick({"tokens": 900_000}, {"tokens": 40_000, "dim": 32, "layers": 2, "hidden": 64})
     settings = {"quality": 0.9, "nursery": 0.3, "vocab_size": lab.pick(1536, 512)} | size | changes
-    return lab.run(run_pretrain, PretrainConfig(seed=seed, **WORLD, **settings), lab.pick("70 s", "2 s"))
+    return lab.run(stages.pretrain.run, PretrainConfig(seed=seed, **WORLD, **settings), lab.pick("70 s", "2 s"))
 
 
 def sft(lab: Lab, seed: int = 0, start: Path | None = None, **changes: Any) -> Path:
     """`start` (default: the seed's base model) after supervised finetuning."""
     settings = {"demonstrations": lab.pick(3000, 200)} | changes
     config = SFTConfig(base=start or base(lab, seed), seed=seed, **WORLD, **settings)
-    return lab.run(run_sft, config, lab.pick("10 s", "1 s"))
+    return lab.run(stages.sft.run, config, lab.pick("10 s", "1 s"))
 
 
 def reward(lab: Lab, seed: int = 0, policy: Path | None = None, **changes: Any) -> Path:
     """A reward model on comparisons of the answers of `policy` (default: the seed's SFT model)."""
     settings = {"pairs": lab.pick(2500, 96)} | changes
     config = RewardConfig(policy=policy or sft(lab, seed), seed=seed, **WORLD, **settings)
-    return lab.run(run_reward, config, lab.pick("10 s", "1 s"))
+    return lab.run(stages.reward.run, config, lab.pick("10 s", "1 s"))
 
 
 def ppo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:
@@ -70,7 +65,7 @@ def ppo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None 
     settings = lab.pick({"iterations": 14}, {"iterations": 2, "rollout": 16}) | changes
     policy, judge = policy or sft(lab, seed), judge or reward(lab, seed)
     config = PPOConfig(policy=policy, reward=judge, seed=seed, **WORLD, **settings)
-    return lab.run(run_ppo, config, lab.pick("12 s", "1 s"))
+    return lab.run(stages.ppo.run, config, lab.pick("12 s", "1 s"))
 
 
 def grpo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:
@@ -78,14 +73,14 @@ def grpo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None
     settings = lab.pick({"iterations": 14}, {"iterations": 2, "prompts": 4}) | changes
     policy, judge = policy or sft(lab, seed), judge or reward(lab, seed)
     config = GRPOConfig(policy=policy, reward=judge, seed=seed, **WORLD, **settings)
-    return lab.run(run_grpo, config, lab.pick("8 s", "1 s"))
+    return lab.run(stages.grpo.run, config, lab.pick("8 s", "1 s"))
 
 
 def dpo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:
     """`policy` after DPO on the comparisons that the reward model `judge` was trained on (defaults: the seed's)."""
     pairs = (judge or reward(lab, seed)) / "preferences.jsonl"
     config = DPOConfig(policy=policy or sft(lab, seed), preferences=pairs, seed=seed, **changes)
-    return lab.run(run_dpo, config, lab.pick("10 s", "1 s"))
+    return lab.run(stages.dpo.run, config, lab.pick("10 s", "1 s"))
 
 
 def tasks(lab: Lab, count: int = 200, seed: int = 0) -> list[Task]:

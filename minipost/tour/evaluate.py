@@ -19,7 +19,7 @@ import numpy as np
 from minipost.config import parse
 from minipost.losses import best_of_n_kl_bound, wins
 from minipost.model import Array, Model
-from minipost.stages.base import world_of
+from minipost.stages.base import WorldConfig, world_of
 from minipost.stages.best_of_n import Candidates
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
@@ -69,10 +69,10 @@ def ask(model: Model, tasks: Sequence[Task], utility: Utility, seed: int, refere
     )
 
 
-def picked(found: Sequence[Candidates], utility: Utility) -> Answers:
+def picked(found: Sequence[Candidates], tasks: Sequence[Task], utility: Utility) -> Answers:
     """Best-of-N as a model: what was picked stands for its greedy and its sampled answer alike."""
     texts = [c.texts[c.pick] for c in found]
-    judged = [utility.judge(c.task, text) for c, text in zip(found, texts, strict=True)]
+    judged = [utility.judge(task, text) for task, text in zip(tasks, texts, strict=True)]
     ended, lengths = [c.ended[c.pick] for c in found], [c.lengths[c.pick] for c in found]
     kl = best_of_n_kl_bound(len(found[0].texts))
     return Answers(texts, texts, judged, judged, ended, lengths, kl)
@@ -125,13 +125,11 @@ Examples:
 
 
 @dataclass(frozen=True)
-class EvalConfig:
+class EvalConfig(WorldConfig):
     model: Path  # the run folder of the model to measure
     reference: Path | None = None  # the run folder of an SFT model, for win rate and KL
     prompts: int = 400  # held-out prompts
     seed: int = 0  # of prompts and samples
-    world_seed: int | None = None  # which world; the one that the model was trained in, if not given
-    world_share: float | None = None  # how much of it there is; the same
     json: bool = False  # print JSON instead of a table
 
 

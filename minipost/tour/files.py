@@ -23,20 +23,16 @@ import numpy as np
 
 from minipost import data
 from minipost.config import parse
-from minipost.data import Comparison, Demonstration, Prompt, Record, Turns
+from minipost.data import Comparison, Demonstration, Record, Turns
 from minipost.data.problems import Dropped
 from minipost.data.split import Parts, pages, split
 from minipost.files import write_text
 from minipost.model import Array, Model
 from minipost.runs import read_metrics
+from minipost.stages import dpo, ppo, pretrain, reward, sft
 from minipost.stages.base import StageError
-from minipost.stages.best_of_n import Answered, candidates, curve_of_proxy
-from minipost.stages.dpo import dpo
-from minipost.stages.pairs import Sides
-from minipost.stages.ppo import ppo
-from minipost.stages.pretrain import pretrain
-from minipost.stages.reward import reward
-from minipost.stages.sft import sft
+from minipost.stages.best_of_n import candidates, curve_of_proxy
+from minipost.stages.pairs import EncodedPair
 from minipost.text.batching import Example
 from minipost.tour.own_measures import Answers, ask, held_out_loss, implicit_accuracy, judge_the_judge, measure, picked
 from minipost.tour.own_plan import OwnTourConfig, own_plan
@@ -61,7 +57,7 @@ class HeldOut:
     """What models are measured on."""
 
     demonstrations: Sequence[Example]
-    pairs: Sequence[Sides]
+    pairs: Sequence[EncodedPair]
     prompts: list[Turns]
 
 
@@ -81,10 +77,10 @@ def own_tour(config: OwnTourConfig) -> dict[str, Any]:
     parts = clock.time("data", lambda: prepared(config))
     p = parts.plan
     again: dict[str, Any] = {"resume": config.resume, "overwrite": config.overwrite}
-    runs: dict[str, Any] = {"sft": sft, "reward": reward, "ppo": ppo, "dpo": dpo}
+    runs: dict[str, Any] = {"sft": sft.run, "reward": reward.run, "ppo": ppo.run, "dpo": dpo.run}
     models = {"base": Model.load(config.base)} if config.base else {}
     if not config.base:
-        models["base"] = clock.time("pretrain", lambda: pretrain(replace(p.pretrain, **again)))
+        models["base"] = clock.time("pretrain", lambda: pretrain.run(replace(p.pretrain, **again)))
     for name in [name for name in runs if name in ("sft", "reward", *config.methods)]:
         models[name] = clock.time(name, lambda name=name: runs[name](replace(getattr(p, name), **again)))  # type: ignore[misc]
     judge = models.pop("reward")
@@ -145,7 +141,8 @@ def compare_models(
     rival = ask(reference, judge, held_out.prompts, config.seed + 1, limit, reference)  # independent of SFT's answers
     frontier: dict[str, Any] = {}
     if "best_of_n" in config.methods:
-        found = draw(reference, judge, held_out.prompts, np.random.default_rng([config.seed, 9]), n, limit)
+        rng = np.random.default_rng([config.seed, 9])
+        found = candidates(reference, judge, held_out.prompts, rng, n, max_new_tokens=limit, at_a_time=FEW)
         answers["best_of_n"] = picked(found)
         frontier["best_of_n"] = curve_of_proxy(found)
     measured = {name: measure(answers[name], rival) for name in NAMES if name in answers}
@@ -186,17 +183,6 @@ def read_held_out(config: OwnTourConfig, parts: Split, model: Model) -> HeldOut:
         data.comparisons(files[1], t, context, dropped("comparisons")),
         [once[i] for i in np.sort(some)],
     )
-
-
-def draw(
-    policy: Model, judge: Model, prompts: Sequence[Turns], rng: np.random.Generator, n: int, limit: int
-) -> list[Answered[Prompt]]:
-    """n scored answers to each prompt, a few prompts at a time."""
-    found: list[Answered[Prompt]] = []
-    for lo in range(0, len(prompts), FEW):
-        few = [Prompt(turns) for turns in prompts[lo : lo + FEW]]
-        found += candidates(policy, judge, few, rng, n, max_new_tokens=limit)
-    return found
 
 
 def point(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from minipost.data import Prompt, Turns
+from minipost.data import Turns
 from minipost.losses import best_of_n_kl_bound, wins
 from minipost.model import Array, Model
 from minipost.report.plots import wilson
-from minipost.stages.best_of_n import Answered
-from minipost.stages.pairs import Sides
+from minipost.stages.best_of_n import Candidates
+from minipost.stages.pairs import EncodedPair
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
 from minipost.tour.evaluate import interval
@@ -63,7 +63,7 @@ def ask(model: Model, judge: Model, prompts: Sequence[Turns], seed: int, limit: 
     return Answers([text for text, _ in said], [s.ended for s in drawn], lengths, judge.scores(examples), kl)
 
 
-def picked(found: Sequence[Answered[Prompt]]) -> Answers:
+def picked(found: Sequence[Candidates]) -> Answers:
     """Best-of-N as a model."""
     best = [(c.texts[c.pick], c.ended[c.pick], c.lengths[c.pick], c.proxy[c.pick]) for c in found]
     texts, ended, lengths, proxy = zip(*best, strict=True)
@@ -93,14 +93,14 @@ def held_out_loss(model: Model, demonstrations: Sequence[Example]) -> dict[str, 
     return {"heldout_loss": loss, "perplexity": float(np.exp(loss))}
 
 
-def implicit_accuracy(model: Model, reference: Model, pairs: Sequence[Sides]) -> dict[str, Any]:
+def implicit_accuracy(model: Model, reference: Model, pairs: Sequence[EncodedPair]) -> dict[str, Any]:
     """How often the reward that a policy implies, log pi - log ref (Rafailov et al. 2023), ranks a pair right."""
     sides = [side for pair in pairs for side in pair]
     reward = (model.logps(sides) - reference.logps(sides)).reshape(-1, 2)
     return accuracy(reward[:, 0] - reward[:, 1], "implicit_accuracy")
 
 
-def judge_the_judge(judge: Model, pairs: Sequence[Sides], rng: np.random.Generator) -> dict[str, Any]:
+def judge_the_judge(judge: Model, pairs: Sequence[EncodedPair], rng: np.random.Generator) -> dict[str, Any]:
     """The reward model on held-out pairs, beside chance and the simplest judge there is: the longer answer wins."""
     margins = judge.scores([c for c, _ in pairs]) - judge.scores([r for _, r in pairs])
     longer = np.array([len(c.response) - len(r.response) for c, r in pairs])

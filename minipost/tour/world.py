@@ -22,14 +22,15 @@ from minipost.files import write_text
 from minipost.losses import pair_accuracy
 from minipost.model import Array, Model
 from minipost.runs import read_metrics
+from minipost.stages import dpo, ppo, pretrain, reward, sft
 from minipost.stages.base import StageError
 from minipost.stages.best_of_n import BestOfNConfig, Candidates, candidates, curve
-from minipost.stages.dpo import DPOConfig, dpo
+from minipost.stages.dpo import DPOConfig
 from minipost.stages.pairs import encode_pair
-from minipost.stages.ppo import PPOConfig, ppo
-from minipost.stages.pretrain import PretrainConfig, pretrain
-from minipost.stages.reward import RewardConfig, reward
-from minipost.stages.sft import SFTConfig, sft
+from minipost.stages.ppo import PPOConfig
+from minipost.stages.pretrain import PretrainConfig
+from minipost.stages.reward import RewardConfig
+from minipost.stages.sft import SFTConfig
 from minipost.text import prompt_tokens
 from minipost.tour.evaluate import Answers, ask, held_out_tasks, measure, picked
 from minipost.world import Labeler, Task, Utility, World, bayes_accuracy
@@ -137,14 +138,14 @@ def tour(config: TourConfig) -> dict[str, Any]:
     prepare(config)
     p, clock = plan(config), Clock(config.out / "seconds.json")
     again: dict[str, Any] = {"resume": config.resume, "overwrite": config.overwrite}
-    base = clock.time("pretrain", lambda: pretrain(replace(p.pretrain, **again)))
-    tuned = clock.time("sft", lambda: sft(replace(p.sft, **again)))
-    judge = clock.time("reward", lambda: reward(replace(p.reward, **again)))
+    base = clock.time("pretrain", lambda: pretrain.run(replace(p.pretrain, **again)))
+    tuned = clock.time("sft", lambda: sft.run(replace(p.sft, **again)))
+    judge = clock.time("reward", lambda: reward.run(replace(p.reward, **again)))
     models = {
         "base": base,
         "sft": tuned,
-        "ppo": clock.time("ppo", lambda: ppo(replace(p.ppo, **again))),
-        "dpo": clock.time("dpo", lambda: dpo(replace(p.dpo, **again))),
+        "ppo": clock.time("ppo", lambda: ppo.run(replace(p.ppo, **again))),
+        "dpo": clock.time("dpo", lambda: dpo.run(replace(p.dpo, **again))),
     }
     summary, details = clock.time("evaluate", lambda: compare_models(config, p, models, judge))
     summary["seconds"] = dict(clock.seconds)
@@ -190,9 +191,10 @@ def compare_models(
     utility, sft_model = Utility(world), models["sft"]
     tasks = held_out_tasks(world, p.prompts, config.seed)
     rng = np.random.default_rng([config.seed, 9])
-    found = candidates(sft_model, judge, tasks, rng, p.best_of_n.n)
+    prompts = [task.prompt for task in tasks]
+    found = candidates(sft_model, judge, prompts, rng, p.best_of_n.n, at_a_time=len(prompts))
     answers = {name: ask(m, tasks, utility, config.seed, sft_model) for name, m in models.items()}
-    answers["best_of_n"] = picked(found, utility)
+    answers["best_of_n"] = picked(found, tasks, utility)
     rival = ask(sft_model, tasks, utility, config.seed + 1)  # an independent sample of SFT, for win rates
     summary: dict[str, Any] = {
         "seed": config.seed,
@@ -204,7 +206,7 @@ def compare_models(
     }
     details = {
         "curves": {name: read_metrics(config.out / name) for name in ("pretrain", "sft", "reward", "ppo", "dpo")},
-        "frontier": frontier(summary, found, utility),
+        "frontier": frontier(summary, found, tasks, utility),
         "rollouts": rollouts(read_metrics(config.out / "ppo")),
         "pizza": {
             "web": dict(world.how_to_frequencies),
@@ -249,9 +251,11 @@ def calibration(margins: Array, rng: np.random.Generator, bins: int = 8) -> list
     return rows
 
 
-def frontier(summary: Mapping[str, Any], found: Sequence[Candidates], utility: Utility) -> dict[str, Any]:
+def frontier(
+    summary: Mapping[str, Any], found: Sequence[Candidates], tasks: Sequence[Task], utility: Utility
+) -> dict[str, Any]:
     """Gold on held-out prompts against KL to SFT, for every method; best-of-n's curve has its proxy, too."""
-    points: dict[str, Any] = {"best_of_n": curve(found, utility)}
+    points: dict[str, Any] = {"best_of_n": curve(found, tasks, utility)}
     for name in ("sft", "ppo", "dpo"):
         row = summary["models"][name]
         point = {"kl": max(0.0, row["kl_to_sft"]), "gold": row["gold_mean"], "gold_ci95": row["gold_ci95"]}
