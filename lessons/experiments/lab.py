@@ -75,10 +75,10 @@ class Lab:
         return folder
 
     def run(self, stage: Callable[[Any], object], config: Any, about: str = "") -> Path:
-        """The run folder of a stage, such as `lab.run(sft, SFTConfig(base=folder))`; `config.out` is set here."""
+        """The run folder of a stage, such as `lab.run(sft.run, SFTConfig(base=folder))`; `config.out` is set here."""
         return (
             self.artefact(
-                stage.__name__,
+                stage.__module__.rpartition(".")[2],
                 dataclasses.replace(config, out=Path("here")),
                 lambda folder: stage(dataclasses.replace(config, out=folder / "run")),
                 about,

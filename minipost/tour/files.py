@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from minipost import data
-from minipost.data import Comparison, Demonstration, Prompt, Record, Turns
+from minipost.data import Comparison, Demonstration, Record, Turns
 from minipost.data.problems import Dropped
 from minipost.data.split import Parts, pages, split
 from minipost.model import Array, Model
 from minipost.report.summary import Details, ModelMeasures, Summary, ordered
 from minipost.stages.base import StageError
-from minipost.stages.best_of_n import Answered, candidates, curve_of_proxy
-from minipost.stages.pairs import Sides
+from minipost.stages.best_of_n import candidates, curve_of_proxy
+from minipost.stages.pairs import EncodedPair
 from minipost.text.batching import Example
 from minipost.tour.folder import TourFolder
 from minipost.tour.measures import (
@@ -46,7 +46,7 @@ class HeldOut:
     """What models are measured on."""
 
     demonstrations: Sequence[Example]
-    pairs: Sequence[Sides]
+    pairs: Sequence[EncodedPair]
     prompts: list[Turns]
 
 
@@ -123,7 +123,8 @@ def measure_all(
     rival = ask_by_proxy(sft, reward_model, prompts, seed + 1, limit, sft)  # independent of SFT's answers
     frontier: dict[str, Any] = {}
     if "best_of_n" in config.methods:
-        choices = draw(sft, reward_model, prompts, np.random.default_rng([seed, 9]), n, limit)
+        rng = np.random.default_rng([seed, 9])
+        choices = candidates(sft, reward_model, prompts, rng, n, max_new_tokens=limit, at_a_time=GROUP)
         answers["best_of_n"] = picked(choices)
         frontier["best_of_n"] = curve_of_proxy(choices)
     measures = {name: measure_by_proxy(answers[name], rival) for name in ordered(answers)}
@@ -164,14 +165,6 @@ def read_held_out(config: FilesTourConfig, parts: Split, model: Model) -> HeldOu
         data.comparisons(files[1], tokenizer, context, dropped("comparisons")),
         [distinct[i] for i in np.sort(ids)],
     )
-
-
-def draw(
-    policy: Model, reward_model: Model, prompts: Sequence[Turns], rng: np.random.Generator, n: int, limit: int
-) -> list[Answered[Prompt]]:
-    """n scored answers to each prompt, a few prompts at a time."""
-    groups = [[Prompt(turns) for turns in prompts[lo : lo + GROUP]] for lo in range(0, len(prompts), GROUP)]
-    return [c for few in groups for c in candidates(policy, reward_model, few, rng, n, max_new_tokens=limit)]
 
 
 def point(measures: ModelMeasures) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -26,8 +25,8 @@ from minipost.losses import best_of_n_kl_bound, pair_accuracy, wins
 from minipost.model import Array, Model
 from minipost.report.summary import CalibrationBin, ModelMeasures, RewardModelMeasures
 from minipost.runs.intervals import mean_interval, share_interval
-from minipost.stages.best_of_n import Answered
-from minipost.stages.pairs import Sides, encode_pair
+from minipost.stages.best_of_n import Candidates
+from minipost.stages.pairs import EncodedPair, encode_pair
 from minipost.text import Message, prompt_tokens
 from minipost.text.batching import Example
 from minipost.world import Labeler, Task, Utility, World, bayes_accuracy
@@ -92,7 +91,7 @@ def _sample(
     return Answers(list(texts), [s.ended for s in sampled], [len(s.tokens) for s in sampled], kl), examples
 
 
-def picked(candidates: Sequence[Answered[Any]]) -> Answers:
+def picked(candidates: Sequence[Candidates]) -> Answers:
     """Best-of-N as a model: its answers are those that the reward model picks."""
     picks = [(c.texts[c.pick], c.ended[c.pick], c.lengths[c.pick], c.proxy[c.pick]) for c in candidates]
     texts, ended, lengths, proxy = zip(*picks, strict=True)
@@ -176,10 +175,10 @@ def held_out_loss(model: Model, demonstrations: Sequence[Example]) -> ModelMeasu
     return {"heldout_loss": loss, "perplexity": float(np.exp(loss))}
 
 
-def implicit_accuracy(model: Model, reference: Model, pairs: Sequence[Sides]) -> ModelMeasures:
+def implicit_accuracy(model: Model, reference: Model, pairs: Sequence[EncodedPair]) -> ModelMeasures:
     """How often the reward that a policy implies, log pi - log ref (Rafailov et al. 2023), ranks a pair right."""
-    sides = [side for pair in pairs for side in pair]
-    rewards = (model.logps(sides) - reference.logps(sides)).reshape(-1, 2)
+    examples = [example for pair in pairs for example in pair]
+    rewards = (model.logps(examples) - reference.logps(examples)).reshape(-1, 2)
     accuracy, interval = share_ranked_right(rewards[:, 0] - rewards[:, 1])
     return {"implicit_accuracy": accuracy, "implicit_accuracy_ci95": interval}
 
@@ -211,7 +210,7 @@ def reward_model_accuracy(
 
 
 def reward_model_accuracy_on_files(
-    reward_model: Model, pairs: Sequence[Sides], rng: np.random.Generator
+    reward_model: Model, pairs: Sequence[EncodedPair], rng: np.random.Generator
 ) -> RewardModelMeasures:
     """The reward model on people's comparisons, beside chance and the simplest rule: the longer answer wins."""
     chosen, rejected = _scores(reward_model, pairs)
@@ -230,7 +229,7 @@ def reward_model_accuracy_on_files(
     }
 
 
-def _scores(reward_model: Model, pairs: Sequence[Sides]) -> tuple[Array, Array]:
+def _scores(reward_model: Model, pairs: Sequence[EncodedPair]) -> tuple[Array, Array]:
     """Scores of the chosen and of the rejected answers, [pairs] each."""
     return reward_model.scores([c for c, _ in pairs]), reward_model.scores([r for _, r in pairs])
 

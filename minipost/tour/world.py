@@ -41,7 +41,8 @@ def measure_all(
     """What summary.json and details.json hold."""
     seed, sft, world = config.seed, models["sft"], World(config.world_seed, stages.pretrain.world_share)
     utility, tasks = Utility(world), held_out_tasks(world, stages.prompts, seed)
-    choices = candidates(sft, reward_model, tasks, np.random.default_rng([seed, 9]), stages.best_of_n.n)
+    prompts, rng = [task.prompt for task in tasks], np.random.default_rng([seed, 9])
+    choices = candidates(sft, reward_model, prompts, rng, stages.best_of_n.n, at_a_time=len(prompts))
     answers = {name: ask(model, tasks, utility, seed, sft) for name, model in models.items()}
     answers["best_of_n"] = judged(picked(choices), tasks, utility)
     rival = ask(sft, tasks, utility, seed + 1)  # an independent sample of SFT, for win rates
@@ -59,7 +60,7 @@ def measure_all(
     pizza = {name: modes(model, world, seed, as_user=name != "base") for name, model in models.items()}
     details: Details = {
         "curves": curves,
-        "frontier": frontier(summary, choices, utility),
+        "frontier": frontier(summary, choices, tasks, utility),
         "rollouts": rollouts(curves["ppo"]),
         "pizza": {"web": dict(world.how_to_frequencies), **pizza},
         "samples": side_by_side(tasks, answers),
@@ -76,9 +77,11 @@ def compared(
     return compare(tasks, first, second, labeler, rng)
 
 
-def frontier(summary: Summary, choices: Sequence[Candidates], utility: Utility) -> dict[str, Any]:
+def frontier(
+    summary: Summary, choices: Sequence[Candidates], tasks: Sequence[Task], utility: Utility
+) -> dict[str, Any]:
     """Gold on held-out prompts against KL to SFT, for every method; best-of-n's curve has its proxy, too."""
-    points: dict[str, Any] = {"best_of_n": curve(choices, utility)}
+    points: dict[str, Any] = {"best_of_n": curve(choices, tasks, utility)}
     for name in ("sft", "ppo", "dpo"):
         row = summary["models"][name]
         point = {"kl": max(0.0, row["kl_to_sft"] or 0.0), "gold": row["gold_mean"], "gold_ci95": row["gold_ci95"]}

@@ -21,9 +21,9 @@ from minipost.losses import wins
 from minipost.model import Model
 from minipost.runs import Run
 from minipost.stages import ppo
-from minipost.stages.best_of_n import BestOfNConfig, sample
+from minipost.stages.best_of_n import candidates
 from minipost.stages.dpo import DPOConfig
-from minipost.stages.rollouts import Asker, reward_scores
+from minipost.stages.rollouts import WorldPrompts, reward_scores
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
 from minipost.world import Task, Utility
@@ -89,9 +89,10 @@ def sft_candidates(lab: Lab, seed: int) -> Arrays:
     def make() -> Arrays:
         tasks, everyday = evaluation_set(lab, seed)
         rng, utility = np.random.default_rng([seed, 23]), Utility(village.world())
-        answers = sample(Model.load(policy), Model.load(reward_model, "score"), tasks, rng, BestOfNConfig(n=N))
+        prompts = [task.prompt for task in tasks]
+        answers = candidates(Model.load(policy), Model.load(reward_model, "score"), prompts, rng, N)
         proxy = np.array([c.proxy for c in answers])
-        judged = [[utility.judge(c.task, text) for text in c.texts] for c in answers]
+        judged = [[utility.judge(task, text) for text in c.texts] for task, c in zip(tasks, answers, strict=True)]
         return {
             "proxy": proxy[:everyday],
             "gold": np.array([[j.total for j in row] for row in judged[:everyday]]),
@@ -294,15 +295,14 @@ def capped(lab: Lab, seed: int) -> Path:
 
     def make(folder: Path) -> None:
         start, scorer = Model.load(policy), Model.load(reward_model, "score")
-        source = Asker(village.world(), start)
+        prompts = WorldPrompts(village.world(), start.tokenizer)
 
-        def score(examples: Any, ended: Any) -> Any:
-            source.judge(examples)
+        def score(examples: Any) -> Any:
             beyond = np.array([max(0, len(e.response) - CAP) for e in examples])
             return reward_scores(scorer, examples, config.row_length) - LENGTH_PENALTY * beyond
 
         run = Run.create(folder / "run", "ppo", config, seed, {"policy": policy, "reward": reward_model})
-        weights = ppo.train(run, start, scorer, source.prompts, score, config, lambda i, w: source.metrics())
+        weights = ppo.train(run, start, scorer, prompts.draw, score, config)
         run.finish(Model(weights, start.config, start.tokenizer), description="An assistant that keeps it short.")
 
     settings |= {"cap": CAP, "price": LENGTH_PENALTY, "policy": policy, "judge": reward_model, "seed": seed}
