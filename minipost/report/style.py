@@ -45,46 +45,25 @@ class Theme:
         return self.colours.get(name, self.colours["muted"])
 
 
-LIGHT = Theme(
-    "light",
-    {
-        "ink": "#1d2129",
-        "muted": "#5f6774",
-        "rule": "#d9dce1",
-        "paper": "#fffefb",
-        "base": "#8b9099",
-        "sft": "#0b62c4",
-        "best_of_n": "#12a066",
-        "ppo": "#d86a00",
-        "dpo": "#984fa3",
-        "grpo": "#957500",
-        "rloo": "#5b50c8",
-        "instructions": "#22577a",
-        "question": "#7fa9c4",
-        "context": "#c6d6e1",
-        "other": "#e8eaed",
-    },
-)
-DARK = Theme(
-    "dark",
-    {
-        "ink": "#e9eaec",
-        "muted": "#a2a9b4",
-        "rule": "#3a404a",
-        "paper": "#1b1e24",
-        "base": "#7b828c",
-        "sft": "#4fbcf5",
-        "best_of_n": "#3cc48f",
-        "ppo": "#f0903f",
-        "dpo": "#d970c8",
-        "grpo": "#d9b630",
-        "rloo": "#a59cf5",
-        "instructions": "#6db5dd",
-        "question": "#3f7191",
-        "context": "#2f4757",
-        "other": "#2a2f37",
-    },
-)
+COLOURS = {  # name: on light paper, on dark
+    "ink": ("#1d2129", "#e9eaec"),
+    "muted": ("#5f6774", "#a2a9b4"),
+    "rule": ("#d9dce1", "#3a404a"),
+    "paper": ("#fffefb", "#1b1e24"),
+    "base": ("#8b9099", "#7b828c"),
+    "sft": ("#0b62c4", "#4fbcf5"),
+    "best_of_n": ("#12a066", "#3cc48f"),
+    "ppo": ("#d86a00", "#f0903f"),
+    "dpo": ("#984fa3", "#d970c8"),
+    "grpo": ("#957500", "#d9b630"),
+    "rloo": ("#5b50c8", "#a59cf5"),
+    "instructions": ("#22577a", "#6db5dd"),
+    "question": ("#7fa9c4", "#3f7191"),
+    "context": ("#c6d6e1", "#2f4757"),
+    "other": ("#e8eaed", "#2a2f37"),
+}
+LIGHT = Theme("light", {name: light for name, (light, _) in COLOURS.items()})
+DARK = Theme("dark", {name: dark for name, (_, dark) in COLOURS.items()})
 
 _theme: ContextVar[Theme] = ContextVar("theme", default=LIGHT)
 WIDTH, HEIGHT = 3.9, 2.8  # inches: one column of the page, legible at a phone's width without scrolling
