@@ -92,8 +92,8 @@ def command(argv: Sequence[str]) -> None:
     show(base, shown)
 
     sft_config = sft.SFTConfig(
-        args.out / "smollm2",
-        args.out / "sft",
+        base=args.out / "smollm2",
+        out=args.out / "sft",
         batch_size=args.batch_size,
         row_length=ROW,
         learning_rate=args.sft_rate,
@@ -110,7 +110,7 @@ def command(argv: Sequence[str]) -> None:
     show(tuned, shown)
 
     dpo_config = dpo.DPOConfig(
-        args.out / "sft",
+        policy=args.out / "sft",
         out=args.out / "dpo",
         batch_size=args.batch_size,
         row_length=ROW,

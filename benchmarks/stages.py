@@ -32,6 +32,7 @@ from minipost.model import Model, threads, with_head
 from minipost.runs import Run
 from minipost.stages import dpo, ppo, reward
 from minipost.stages.base import minibatch
+from minipost.stages.rollouts import Prompts
 from minipost.text import Tokenizer
 from minipost.text.batching import Example
 
@@ -147,11 +148,11 @@ def our_ppo(size: Size) -> Job:
     config, model, asked = ppo_config(), model_of(size), prompts_of(size)
     judge = Model(with_head(model.weights, model.config, "score"), model.config, model.tokenizer)
 
-    def score(examples: Sequence[Example], ended: Sequence[bool]) -> Any:
+    def score(examples: Sequence[Example]) -> Any:
         return ppo.reward_scores(judge, examples, config.row_length)
 
     def loop(run: Run) -> None:
-        ppo.train(run, model, judge, lambda rng, count: asked, score, config)
+        ppo.train(run, model, judge, lambda rng, count: Prompts(asked), score, config)
 
     return paced(loop, config, "val/ratio", "updates", "response/length")
 

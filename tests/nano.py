@@ -10,13 +10,7 @@ from typing import Any
 from minipost.stages import best_of_n, dpo, grpo, ppo, pretrain, reward, sft
 
 STAGES: dict[str, Callable[[Any], Any]] = {
-    "pretrain": pretrain.pretrain,
-    "sft": sft.sft,
-    "reward": reward.reward,
-    "dpo": dpo.dpo,
-    "ppo": ppo.ppo,
-    "grpo": grpo.grpo,
-    "best_of_n": best_of_n.best_of_n,
+    module.__name__.rpartition(".")[2]: module.run for module in (pretrain, sft, reward, dpo, ppo, grpo, best_of_n)
 }
 
 

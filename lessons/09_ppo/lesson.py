@@ -52,13 +52,13 @@ SEEDS = range(lab.pick(3, 2))
 sft, judge = Model.load(village.sft(lab)), Model.load(village.reward(lab), "score")
 policy = Model.load(village.ppo(lab))
 config = ppo.PPOConfig(beta=0.25)
-asker = rollouts.Asker(village.world(), sft)
+prompts = rollouts.WorldPrompts(village.world(), sft.tokenizer)
 rng = np.random.default_rng(9)
 roll = rollouts.sample_answers(
     policy.weights,
     sft,
-    asker.prompts(rng, lab.pick(48, 4)),
-    lambda e, ended: rollouts.reward_scores(judge, e, 128),
+    prompts.draw(rng, lab.pick(48, 4)),
+    lambda examples: rollouts.reward_scores(judge, examples, 128),
     rng,
     config,
 )
@@ -241,7 +241,7 @@ source_of(fused.token_logps, docstring=False)
 
 # %%
 source_of(ppo.train)
-source_of(rollouts.improve)
+source_of(rollouts.UpdateEpochs)
 
 # %% [markdown]
 # On the very first minibatch nothing has moved: the ratio must be 1, the approximate KL 0, the clip fraction 0. The

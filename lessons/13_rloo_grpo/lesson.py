@@ -119,19 +119,19 @@ assert np.allclose(advantages.rloo(r), 4 / 3 * (r - r.mean(axis=1, keepdims=True
 # %%
 sft, judge = Model.load(village.sft(lab)), Model.load(village.reward(lab), "score")
 config = grpo.GRPOConfig(method="rloo", prompts=lab.pick(12, 2))
-asker = rollouts.Asker(village.world(), sft)
+prompts = rollouts.WorldPrompts(village.world(), sft.tokenizer)
 roll = grpo.rollout(
     sft.weights,
     sft,
-    asker.prompts,
-    lambda e, ended: rollouts.reward_scores(judge, e, 128),
+    prompts.draw,
+    lambda examples: rollouts.reward_scores(judge, examples, 128),
     np.random.default_rng(2),
     config,
 )
 print("examples", len(roll.examples), " rewards", roll.rewards.shape, " advantages", roll.advantages.shape)
 spread = roll.rewards.reshape(-1, GROUP).std(axis=1)
 g = int(spread.argmax())
-print("prompt:", asker.tasks[g].prompt)
+print("prompt:", sft.tokenizer.decode(roll.examples[g * GROUP].prompt, skip_special=True).strip())
 rows = slice(g * GROUP, (g + 1) * GROUP)
 table(
     ["answer", "score", "advantage"],
@@ -248,7 +248,7 @@ say(
 
 # %%
 source_of(k3)
-source_of(grpo.losses)
+source_of(grpo.minibatch_loss)
 
 # %% [markdown]
 # ## 6. The loss is zero, and that is fine

@@ -43,7 +43,8 @@ from minipost.interop import hf, tensors
 from minipost.interop.command import ExportConfig, ImportConfig, export_run, import_run, read
 from minipost.model import Model, ModelConfig, Sampling, hidden_states, output_weight, shapes
 from minipost.report.style import canvas, colour, note, styled
-from minipost.stages.sft import SFTConfig, sft
+from minipost.stages import sft
+from minipost.stages.sft import SFTConfig
 from minipost.text import Message, indented, prompt_tokens, render
 from minipost.world import Demonstrator, Utility
 
@@ -202,7 +203,7 @@ def taught(seed, count):
         batch_size=BATCH,
         learning_rate=3e-4,
     )
-    return lab.run(sft, config, about="3 s")
+    return lab.run(sft.run, config, about="3 s")
 
 
 def examined(seed, folder):

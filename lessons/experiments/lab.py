@@ -77,10 +77,11 @@ class Lab:
         return folder
 
     def run(self, stage: Callable[[Any], object], config: Any, about: str = "") -> Path:
-        """The run folder of a stage, such as `lab.run(sft, SFTConfig(base=folder))`; `config.out` is set here."""
+        """The run folder of a stage, such as `lab.run(sft.run, SFTConfig(base=folder))`; `config.out` is set here."""
+        name = stage.__module__.rpartition(".")[2] if stage.__name__ == "run" else stage.__name__
         return (
             self.piece(
-                stage.__name__,
+                name,
                 dataclasses.replace(config, out=Path("here")),
                 lambda folder: stage(dataclasses.replace(config, out=folder / "run")),
                 about,

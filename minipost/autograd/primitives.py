@@ -1,4 +1,4 @@
-"""The primitives: fifteen functions and their derivatives, forward beside backward.
+"""The primitives: seventeen functions and their derivatives, forward beside backward, and the operators of Tensor.
 
 Each takes Tensors, arrays or numbers. If no argument is a Tensor, the result is a plain array and nothing is recorded,
 so that the same loss function serves training, evaluation and a NumPy user. `g` is always the gradient of the final
@@ -171,6 +171,17 @@ def log_softmax(a: Any, axis: int = -1) -> Any:
     """Log-probabilities along `axis`. Shifting by the maximum is a constant: the result does not depend on it."""
     shifted = subtract(a, np.max(value(a), axis=axis, keepdims=True))
     return subtract(shifted, log(sum(exp(shifted), axis, keepdims=True)))
+
+
+# ---------------------------------------------------------------------------- what `a + b` means if one is a Tensor
+Tensor.__add__ = Tensor.__radd__ = add
+Tensor.__sub__, Tensor.__rsub__ = subtract, lambda a, b: subtract(b, a)
+Tensor.__mul__ = Tensor.__rmul__ = multiply
+Tensor.__truediv__, Tensor.__rtruediv__ = divide, lambda a, b: divide(b, a)
+Tensor.__matmul__, Tensor.__rmatmul__ = matmul, lambda a, b: matmul(b, a)
+Tensor.__neg__ = lambda a: multiply(a, -1.0)
+Tensor.__pow__, Tensor.__getitem__ = power, take
+Tensor.sum, Tensor.mean, Tensor.reshape, Tensor.transpose = sum, mean, reshape, transpose
 
 
 # ------------------------------------------------------------------------------------------------------------- helpers

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -122,42 +122,28 @@ class Tensor:
             tensor._parents, tensor._vjp = (), _already_used
 
     # --------------------------------------------------------------- operators
-    # Their derivatives are in primitives.py, one function each.
-    def __add__(self, other: Any) -> Tensor:
-        return _ops().add(self, other)
+    # Declared here; they are functions of primitives.py, which puts them into their places at its import.
+    __add__: ClassVar[Callable[[Tensor, Any], Tensor]]
+    __radd__: ClassVar[Callable[[Tensor, Any], Tensor]]
+    __sub__: ClassVar[Callable[[Tensor, Any], Tensor]]
+    __rsub__: ClassVar[Callable[[Tensor, Any], Tensor]]
+    __mul__: ClassVar[Callable[[Tensor, Any], Tensor]]
+    __rmul__: ClassVar[Callable[[Tensor, Any], Tensor]]
+    __truediv__: ClassVar[Callable[[Tensor, Any], Tensor]]
+    __rtruediv__: ClassVar[Callable[[Tensor, Any], Tensor]]
+    __pow__: ClassVar[Callable[[Tensor, float], Tensor]]
+    __matmul__: ClassVar[Callable[[Tensor, Any], Tensor]]
+    __rmatmul__: ClassVar[Callable[[Tensor, Any], Tensor]]
+    __neg__: ClassVar[Callable[[Tensor], Tensor]]
+    __getitem__: ClassVar[Callable[[Tensor, Any], Tensor]]
+    sum: ClassVar[Callable[..., Tensor]]
+    mean: ClassVar[Callable[..., Tensor]]
+    reshape: ClassVar[Callable[..., Tensor]]
+    transpose: ClassVar[Callable[..., Tensor]]
 
-    def __sub__(self, other: Any) -> Tensor:
-        return _ops().subtract(self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return _ops().subtract(other, self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return _ops().multiply(self, other)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return _ops().divide(self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return _ops().divide(other, self)
-
-    def __pow__(self, exponent: float) -> Tensor:
-        return _ops().power(self, exponent)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return _ops().matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return _ops().matmul(other, self)
-
-    def __neg__(self) -> Tensor:
-        return _ops().multiply(self, -1.0)
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return _ops().take(self, index)
-
-    __radd__ = __add__
-    __rmul__ = __mul__
+    @property
+    def T(self) -> Tensor:  # noqa: N802  (NumPy's name)
+        return self.transpose()
 
     # Comparisons give constants: a mask has no gradient.
     def __lt__(self, other: Any) -> Array:
@@ -171,22 +157,6 @@ class Tensor:
 
     def __ge__(self, other: Any) -> Array:
         return np.greater_equal(self.data, value(other))
-
-    def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        return _ops().sum(self, axis, keepdims)
-
-    def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        return _ops().mean(self, axis, keepdims)
-
-    def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
-        return _ops().reshape(self, *shape)
-
-    def transpose(self, *axes: int) -> Tensor:
-        return _ops().transpose(self, *axes)
-
-    @property
-    def T(self) -> Tensor:  # noqa: N802  (NumPy's name)
-        return _ops().transpose(self)
 
 
 def value(x: Any) -> Any:
@@ -285,10 +255,3 @@ def _already_used(g: Array) -> Sequence[Array | None]:
 def operation_name(vjp: Vjp) -> str:
     """The operation that a `vjp` belongs to: the function in which it was written."""
     return vjp.__qualname__.split(".")[0]
-
-
-def _ops() -> Any:
-    """The primitives, which import this module: looked up at the first use."""
-    from minipost.autograd import primitives
-
-    return primitives

@@ -93,21 +93,21 @@ def backward(
     for b in range(B):
         for h in range(heads):
             kv = slice(h // group * D, (h // group + 1) * D)
-            mine = slice(h * D, (h + 1) * D)
+            head = slice(h * D, (h + 1) * D)
             for i0 in range(0, T, TILE):
                 i1 = min(i0 + TILE, T)
                 j0 = start[b, i0]
                 p, ds = p_tile[: i1 - i0, : i1 - j0], ds_tile[: i1 - i0, : i1 - j0]
-                gemm(q[b, i0:i1, mine], k[b, j0:i1, kv], p, False, True, scale, 0.0)
-                gemm(g[b, i0:i1, mine], v[b, j0:i1, kv], ds, False, True, 1.0, 0.0)
+                gemm(q[b, i0:i1, head], k[b, j0:i1, kv], p, False, True, scale, 0.0)
+                gemm(g[b, i0:i1, head], v[b, j0:i1, kv], ds, False, True, 1.0, 0.0)
                 for i in range(i0, i1):
-                    go = dot(g[b, i, mine], out[b, i, mine])
+                    go = dot(g[b, i, head], out[b, i, head])
                     low, high = start[b, i] - j0, i + 1 - j0
                     p_row, ds_row = p_tile[i - i0][: i1 - j0], ds_tile[i - i0][: i1 - j0]
                     softmax_row_backward(p_row, ds_row, low, high, lse[b, h, i], go, scale)
-                gemm(ds, k[b, j0:i1, kv], dq[b, i0:i1, mine], False, False, 1.0, 0.0)
-                gemm(ds, q[b, i0:i1, mine], dk[b, j0:i1, kv], True, False, 1.0, 1.0)
-                gemm(p, g[b, i0:i1, mine], dv[b, j0:i1, kv], True, False, 1.0, 1.0)
+                gemm(ds, k[b, j0:i1, kv], dq[b, i0:i1, head], False, False, 1.0, 0.0)
+                gemm(ds, q[b, i0:i1, head], dk[b, j0:i1, kv], True, False, 1.0, 1.0)
+                gemm(p, g[b, i0:i1, head], dv[b, j0:i1, kv], True, False, 1.0, 1.0)
 
 
 @inlined

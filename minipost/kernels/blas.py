@@ -51,7 +51,10 @@ def set_blas_threads(count: int) -> None:
 
 
 def _unpacked_limit() -> int:
-    """Up to which m * n * k OpenBLAS multiplies without packing: only its code for AVX-512 ever does."""
+    """The largest m * n * k that OpenBLAS multiplies without packing its operands; 0 where it always packs them.
+
+    Only its code for AVX-512 has products without packing.
+    """
     name = getattr(_library, "scipy_openblas_get_corename64_", None)
     if name is None:
         return 0
@@ -100,9 +103,9 @@ def _as_pointer_in_kernels(address):  # type: ignore[no-untyped-def]
 def _provide(letter: str, real: Any, dtype: Any) -> Any:
     """Register `minipost_{letter}gemm` and return it as a function that kernels can call."""
     name = f"minipost_{letter}gemm"
-    found = [p.format(letter) for p in _PREFIXES if hasattr(_library, p.format(letter))]
-    if found:
-        address = ctypes.cast(getattr(_library, found[0]), ctypes.c_void_p).value
+    names = [p.format(letter) for p in _PREFIXES if hasattr(_library, p.format(letter))]
+    if names:
+        address = ctypes.cast(getattr(_library, names[0]), ctypes.c_void_p).value
     else:
         _kept_alive.append(_loops(real, dtype))
         address = _kept_alive[-1].address

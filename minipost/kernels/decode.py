@@ -114,8 +114,8 @@ def attend(
                 k[d, position] = row[at + d]
                 v[position, d] = row[at + K * D + d]
             for h in range(kv * group, (kv + 1) * group):
-                mine = slice(h * D, (h + 1) * D)
-                attend_head(row[mine], k, v, scale, scores[: position + 1], out[b, mine])
+                head = slice(h * D, (h + 1) * D)
+                attend_head(row[head], k, v, scale, scores[: position + 1], out[b, head])
 
 
 @inlined

@@ -53,11 +53,11 @@ class _SayOnce(event.Listener):  # type: ignore[misc]
     """Tell who waits why: the first kernel that is compiled, and not found in the cache, is announced."""
 
     def __init__(self) -> None:
-        self.said = False
+        self.announced = False
 
     def on_start(self, event: Any) -> None:
-        if not self.said and event.data["dispatcher"].targetoptions.get("error_model") == "numpy":  # one of ours
-            self.said = True
+        if not self.announced and event.data["dispatcher"].targetoptions.get("error_model") == "numpy":  # one of ours
+            self.announced = True
             print("Compiling kernels for this machine: some ten seconds, once.", file=sys.stderr, flush=True)
 
     def on_end(self, event: Any) -> None:

@@ -70,10 +70,10 @@ def cut_off(p: Any, top_k: int, top_p: float) -> None:
         total += p[order[r]]
     before = 0.0
     for r in range(p.shape[0]):
-        here = p[order[r]]
+        probability = p[order[r]]
         if r >= kept or before >= top_p * total:
             p[order[r]] = 0
-        before += here
+        before += probability
 
 
 @inlined

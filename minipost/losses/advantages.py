@@ -33,11 +33,11 @@ def gae(rewards: Array, values: Array, mask: Array, gamma: float, lam: float) ->
     next_value = np.zeros(len(r))
     next_advantage = np.zeros(len(r))
     for t in reversed(range(r.shape[1])):
-        here = counted[:, t]
+        counts = counted[:, t]
         delta = r[:, t] + gamma * next_value - v[:, t]
-        advantages[:, t] = np.where(here, delta + gamma * lam * next_advantage, 0)
-        next_value = np.where(here, v[:, t], next_value)
-        next_advantage = np.where(here, advantages[:, t], next_advantage)
+        advantages[:, t] = np.where(counts, delta + gamma * lam * next_advantage, 0)
+        next_value = np.where(counts, v[:, t], next_value)
+        next_advantage = np.where(counts, advantages[:, t], next_advantage)
     dtype = np.result_type(np.float32, rewards, values)
     return advantages.astype(dtype), (advantages + v).astype(dtype)
 

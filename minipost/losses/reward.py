@@ -44,9 +44,9 @@ def pointwise_regression(scores: TensorLike, targets: TensorLike) -> Any:
     return ((scores - value(targets)) ** 2).mean()
 
 
-def wins(mine: npt.ArrayLike, theirs: npt.ArrayLike) -> Array:
-    """1 where `mine` is higher than `theirs`, 0 where it is lower, 0.5 for a tie; of their broadcast shape."""
-    difference = np.asarray(value(mine)) - np.asarray(value(theirs))
+def wins(a: npt.ArrayLike, b: npt.ArrayLike) -> Array:
+    """1 where `a` is higher than `b`, 0 where it is lower, 0.5 for a tie; of their broadcast shape."""
+    difference = np.asarray(value(a)) - np.asarray(value(b))
     return np.asarray((difference > 0) + 0.5 * (difference == 0))
 
 

@@ -1,9 +1,10 @@
 """Sampling with a cache of keys and values, for many prompts of different lengths at once.
 
-All sequences start at position 0. What all prompts have, the length of the shortest, is read in one go; then they move
-in step: as long as its prompt lasts, a sequence is fed its next prompt token, and after that the token that it sampled
-last. A sequence that has sampled the end token drops out, and the matrix products shrink. Nothing is padded. Each
-sampled token's log-probability is recorded under the transform (temperature, top-k, top-p) that sampled it.
+All sequences start at position 0. The first tokens of all prompts, as many as the shortest prompt has, are read in one
+go (prefilled). Then all sequences move in step: a sequence is fed the next token of its prompt while there is one, and
+after that the token that it sampled last. A sequence that has sampled the end token drops out, and the matrix products
+shrink. Nothing is padded. Each sampled token's log-probability is recorded under the transform (temperature, top-k,
+top-p) that sampled it.
 """
 
 from __future__ import annotations
@@ -82,10 +83,9 @@ def generate(
 
     def run(group: range) -> list[Sampled]:
         watch = None if on_token is None else lambda row, token: on_token(group[row], token)
-        mine = [prompts[i] for i in group]
-        return _generate_group(model, mine, uniforms[group], end_id, sampling, watch)
+        return _generate_group(model, [prompts[i] for i in group], uniforms[group], end_id, sampling, watch)
 
-    return [sampled for part in map_shards(run, groups) for sampled in part]
+    return [sampled for responses in map_shards(run, groups) for sampled in responses]
 
 
 def _generate_group(
@@ -149,9 +149,9 @@ class _Decoder:
 
     def logits(self, hidden: Array) -> Array:
         """hidden[A, C] -> [A, V]."""
-        found = np.empty((len(hidden), self.config.vocab_size), hidden.dtype)
-        decode.project(hidden, self.output, self.by_rows, 0.0, found)
-        return found
+        logits = np.empty((len(hidden), self.config.vocab_size), hidden.dtype)
+        decode.project(hidden, self.output, self.by_rows, 0.0, logits)
+        return logits
 
 
 class _Cache:

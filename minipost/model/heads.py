@@ -7,67 +7,49 @@ n response tokens, S sequences, R tokens in the longest response.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from minipost.autograd import fused, record, value
 from minipost.model.config import Array, ModelConfig, Weights
 from minipost.model.transformer import hidden_states, output_weight
+from minipost.text.batching import Packed
 
 
-class Batch(Protocol):
-    """The part of `minipost.text.batching.Packed` that a model needs."""
-
-    @property
-    def tokens(self) -> Array: ...
-    @property
-    def positions(self) -> Array: ...
-    @property
-    def start(self) -> Array: ...
-    @property
-    def index(self) -> Array: ...
-    @property
-    def targets(self) -> Array: ...
-    @property
-    def last(self) -> Array: ...
-    @property
-    def mask(self) -> Array: ...
-
-
-def states(weights: Weights, config: ModelConfig, batch: Batch) -> Any:
+def states(weights: Weights, config: ModelConfig, batch: Packed) -> Any:
     """Hidden states of all tokens, [B * T, C]."""
     return hidden_states(weights, config, batch.tokens, batch.positions, batch.start)
 
 
-def response_states(weights: Weights, config: ModelConfig, batch: Batch) -> Any:
+def response_states(weights: Weights, config: ModelConfig, batch: Packed) -> Any:
     """Hidden states that predict the response tokens, [n, C]."""
     return fused.gather_rows(states(weights, config, batch), batch.index)
 
 
-def response_logps(weights: Weights, config: ModelConfig, batch: Batch, temperature: float = 1.0) -> Any:
+def response_logps(weights: Weights, config: ModelConfig, batch: Packed, temperature: float = 1.0) -> Any:
     """(log-probabilities [S, R], entropies [S, R]) of the response tokens; 0 where there is none."""
     return logps_from(response_states(weights, config, batch), weights, batch, temperature)
 
 
-def logps_from(hidden: Any, weights: Weights, batch: Batch, temperature: float = 1.0) -> Any:
-    """The same from hidden states [n, C] at hand."""
+def logps_from(hidden: Any, weights: Weights, batch: Packed, temperature: float = 1.0) -> Any:
+    """The same, if the hidden states [n, C] have been computed already."""
     both = fused.token_logps(hidden, output_weight(weights), batch.targets, temperature)  # [2, n]
     return place(both[0], batch.mask), place(both[1], batch.mask)
 
 
-def sequence_logps(weights: Weights, config: ModelConfig, batch: Batch) -> Any:
+def sequence_logps(weights: Weights, config: ModelConfig, batch: Packed) -> Any:
     """Log-probability of each response, end token included: [S]."""
     return response_logps(weights, config, batch)[0].sum(axis=1)
 
 
-def scores(weights: Weights, config: ModelConfig, batch: Batch) -> Any:
+def scores(weights: Weights, config: ModelConfig, batch: Packed) -> Any:
     """A reward model's score, read at the last real token of each sequence: [S]."""
     hidden = fused.gather_rows(states(weights, config, batch), batch.last)
     return fused.linear(hidden, weights["score"]).reshape(-1)
 
 
-def values(hidden: Any, weights: Weights, batch: Batch) -> Any:
+def values(hidden: Any, weights: Weights, batch: Packed) -> Any:
     """A value head on hidden states [n, C]: the expected return before each response token, [S, R]."""
     return place(fused.linear(hidden, weights["value"]).reshape(-1), batch.mask)
 

@@ -1,4 +1,4 @@
-"""Two cores, one gradient: each thread runs the whole step on its share of the batch.
+"""Several cores, one gradient: each thread runs the whole step on its shard of the batch.
 
 Sharding the batch instead of each matrix product keeps a core's data in its own cache and needs one meeting point a
 step. Kernels and NumPy's matrix products release Python's lock, so plain threads are enough. Shards are summed in
@@ -34,12 +34,12 @@ def threads() -> int:
 def map_shards(function: Callable[[S], Any], shards: Sequence[S]) -> list[Any]:
     """`[function(s) for s in shards]`, `threads()` at a time. The caller's thread works, too.
 
-    Each thread takes the next shard when it is done with its last: two hand-overs, however many shards there are. An
-    error in any shard is raised once all threads have stopped.
+    Each thread takes the next shard as soon as it has finished one. A helper thread gets one task for all its shards,
+    because handing a task to a thread takes time. An error in any shard is raised once all threads have stopped.
     """
     set_blas_threads(1)
     results: list[Any] = [None] * len(shards)
-    waiting = iter(range(len(shards)))  # shared: taking the next number of a range is one step of the interpreter
+    waiting = iter(range(len(shards)))  # shared by the threads, which needs next() to be atomic: it is, under the GIL
 
     def work() -> None:
         for i in waiting:
@@ -63,7 +63,7 @@ def value_and_grad(
     batch's counts, so that their sum over shards is the batch's mean (law P7). The loss joins the metrics as "loss".
     """
 
-    def run(shard: S) -> tuple[dict[str, float], dict[str, Array | None]]:
+    def gradient(shard: S) -> tuple[dict[str, float], dict[str, Array | None]]:
         tensors = {name: Tensor(w) for name, w in weights.items()}
         value, metrics = loss(tensors, shard)
         metrics = {"loss": value.item(), **metrics}
@@ -74,11 +74,13 @@ def value_and_grad(
         total: Array | None = None
         for _, grads in results:
             g = grads[name]
-            total = g if total is None else total if g is None else np.add(total, g, out=total)  # leaves own theirs
+            total = (
+                g if total is None else total if g is None else np.add(total, g, out=total)
+            )  # a leaf owns its gradient
         return total
 
-    results = map_shards(run, shards)
-    metrics = {name: sum(each[name] for each, _ in results) for name in results[0][0]}
+    results = map_shards(gradient, shards)
+    metrics = {name: sum(shard[name] for shard, _ in results) for name in results[0][0]}
     grads = dict(zip(weights, map_shards(add_up, list(weights)), strict=True))
     return metrics, {name: g for name, g in grads.items() if g is not None}
 

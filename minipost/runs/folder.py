@@ -13,19 +13,13 @@ provided that the stage puts *all* of its state into the checkpoint: weights, op
 position in the data. And a crash at any moment leaves a folder that can be resumed, because every file is replaced in
 one step (minipost/files.py).
 
-A stage's loop, in short (`step` counts finished updates, and is the same number in all three calls):
+How a stage uses it (minipost/stages/base.py; `updates` logs each step, saves checkpoints and stops at Ctrl-C):
 
-    run = Run.create(out, "sft", config, seed, {"policy": base}, resume=resume)
-    checkpoint = run.load_checkpoint()                 # None: start at step 0
-    with interruptible() as interrupt:
-        for step in range(start + 1, steps + 1):
-            ...
-            run.log(step, {"loss": loss})
-            if interrupt.requested or step % every == 0:
-                run.save_checkpoint(step, arrays, {"rng": rng.bit_generator.state})
-            if interrupt.requested:
-                interrupt.stop(step)
-    run.finish(model)
+    run = Run.create(out, "sft", config, seed, {"base": base_folder}, resume=resume)
+    for update in updates(run, steps, optimizer, seed, "tok"):
+        ...                                            # one update of the optimiser's weights
+        update.log({"loss": loss}, tokens, "loss")
+    run.finish(model, "An assistant that imitates demonstrations.")
 """
 
 from __future__ import annotations
@@ -59,8 +53,8 @@ from minipost.files import (
     sha256,
     write_text,
 )
-from minipost.runs.board import EVENTS, Board
-from minipost.runs.card import model_card
+from minipost.runs.model_card import model_card
+from minipost.runs.tensorboard import EVENTS, TensorBoard
 
 if TYPE_CHECKING:  # a type only: who reads metrics should not wait for the kernels
     from minipost.model import Model
@@ -89,9 +83,11 @@ class Checkpoint:
 class Run:
     """One run folder, opened for writing. Make it with `Run.create`."""
 
-    def __init__(self, path: Path, record: dict[str, Any], seconds: float = 0.0, board: Board | None = None) -> None:
+    def __init__(
+        self, path: Path, record: dict[str, Any], seconds: float = 0.0, tensorboard: TensorBoard | None = None
+    ) -> None:
         self.path = path
-        self.board = board  # where metrics are shown besides
+        self.tensorboard = tensorboard  # shows the metrics, too
         self.record = record  # what config.json says
         self._start = time.perf_counter() - seconds  # a resumed run's clock goes on where the checkpoint's stood
 
@@ -116,7 +112,7 @@ class Run:
         out = Path(out)
         if resume and overwrite:
             raise RunError("--resume goes on with a run and --overwrite deletes it; pass only one of them.")
-        board = Board(out) if getattr(config, "tensorboard", False) else None
+        tensorboard = TensorBoard(out) if getattr(config, "tensorboard", False) else None
         record = _record(out, stage, config, seed, parents or {})
         previous = _previous(out)
         if previous is None or overwrite:
@@ -126,7 +122,7 @@ class Run:
             write_text(out / CONFIG, _json(record))
             write_text(out / METRICS, "")
             shutil.rmtree(out / EVENTS, ignore_errors=True)
-            return cls(out, record, board=board)
+            return cls(out, record, tensorboard=tensorboard)
         if not resume:
             kind = "a finished" if previous["finished"] else "an unfinished"
             fix = "pass --resume to go on with it, --overwrite to start anew, or another --out"
@@ -139,7 +135,7 @@ class Run:
         if (out / CHECKPOINT).exists():
             state = _state(out / CHECKPOINT, load_metadata(out / CHECKPOINT))
         _drop_metrics_after(out / METRICS, state["step"])
-        return cls(out, previous, state["seconds"], board)
+        return cls(out, previous, state["seconds"], tensorboard)
 
     @property
     def finished(self) -> bool:
@@ -154,8 +150,8 @@ class Run:
         row = {"step": int(step), "seconds": seconds} | {name: _plain(value) for name, value in metrics.items()}
         with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
-        if self.board is not None:
-            self.board.show(int(step), row)
+        if self.tensorboard is not None:
+            self.tensorboard.log(int(step), row)
 
     def metrics(self) -> list[dict[str, Any]]:
         """All rows so far."""
@@ -200,16 +196,16 @@ def read_metrics(folder: Path | str) -> list[dict[str, Any]]:
 
 
 def read_setting(folder: Path | str, name: str, default: Any) -> Any:
-    """What the configuration of a run says of `name`, else that of its nearest ancestor that says anything."""
+    """The value of the field `name` in the configuration of a run, or else of its nearest ancestor that has it."""
     waiting = [Path(folder)]
     while waiting:
-        here = waiting.pop(0)
-        if not (here / CONFIG).is_file():
+        run = waiting.pop(0)
+        if not (run / CONFIG).is_file():
             continue
-        record = json.loads((here / CONFIG).read_text(encoding="utf-8"))
-        if (said := record.get("config", {}).get(name)) is not None:
-            return said
-        waiting += [here / parent["path"] for parent in record.get("parents", {}).values()]
+        record = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+        if (setting := record.get("config", {}).get(name)) is not None:
+            return setting
+        waiting += [run / parent["path"] for parent in record.get("parents", {}).values()]
     return default
 
 

@@ -1,18 +1,19 @@
-"""What all stages share: the loop's skeleton, and the known answers at step 0."""
+"""What all stages share: their common flags, the loop's skeleton, minibatches, and the known answers at step 0."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from minipost.errors import UserError
-from minipost.model import AdamW, Array
+from minipost.model import AdamW, Array, threads
 from minipost.runs import Run, interruptible, progress, read_setting
+from minipost.text.batching import split_evenly
 from minipost.world import World
 
 
@@ -20,22 +21,42 @@ class StageError(UserError):
     """A stage that cannot run as asked."""
 
 
-class Playing(Protocol):
-    """A configuration of something that happens in a world."""
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """What every stage is asked; each adds its own. The comments are the flags' help."""
 
-    @property
-    def world_seed(self) -> int | None: ...
-    @property
-    def world_share(self) -> float | None: ...
+    out: Path = Path("runs/stage")  # the run's folder
+    seed: int = 0  # of all random numbers: the same seed gives the same bits
+    resume: bool = False  # go on with an interrupted run
+    overwrite: bool = False  # replace an existing run
+    tensorboard: bool = False  # write the metrics for TensorBoard, too
+    data: tuple[Path, ...] = ()  # files of your own, in any format of `minipost data`
+    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
 
 
-def world_of(config: Playing, parent: Path) -> World:
+@dataclass(frozen=True, kw_only=True)
+class WorldConfig:
+    """The simulated world in which something happens."""
+
+    world_seed: int | None = None  # which world; that of the model's own run, if not given
+    world_share: float | None = None  # 1: the whole world, 0.25: a village; that of the model's own run, if not given
+
+
+def world_of(config: WorldConfig, parent: Path) -> World:
     """The world that a configuration names, or else the one in which the run `parent` has learned."""
     seed, share = config.world_seed, config.world_share
     return World(
         read_setting(parent, "world_seed", 0) if seed is None else seed,
         read_setting(parent, "world_share", 1.0) if share is None else share,
     )
+
+
+def run_folder(stage: str, config: StageConfig, **parents: Path) -> Run:
+    """The folder `config.out`, opened for a run of `stage`; `parents` are the run folders of the models it needs.
+
+    Errors: `RunError` for a folder that is in use, or that holds another run than the one to resume.
+    """
+    return Run.create(config.out, stage, config, config.seed, parents, resume=config.resume, overwrite=config.overwrite)
 
 
 def require_positive(config: Any, *names: str) -> None:
@@ -45,17 +66,17 @@ def require_positive(config: Any, *names: str) -> None:
             raise StageError(f"{name} must be at least 1, got {getattr(config, name)}.")
 
 
-def dropped(config: Any) -> Path | None:
-    """Where a stage with --skip-bad writes the rows that it leaves out: beside its run folder, which is not there yet.
+def dropped(config: StageConfig) -> Path | None:
+    """The file for the rows that --skip-bad leaves out: beside the run folder, which does not exist yet.
 
-    None without --skip-bad: then one bad row refuses the file.
+    None without --skip-bad: then a bad row is an error.
     """
     return config.out.with_name(f"{config.out.name}-dropped.jsonl") if config.skip_bad else None
 
 
 @dataclass
 class Update:
-    """One update of a stage: which it is (from 0), and what it has to say."""
+    """One update of a stage: its number, from 0, and what is to be logged of it."""
 
     step: int
     rng: np.random.Generator  # of this step alone: a resumed run draws what an uninterrupted one would have drawn
@@ -123,7 +144,15 @@ def epoch_order(seed: int, epoch: int, count: int) -> Array:
 
 
 def minibatch(seed: int, step: int, count: int, batch_size: int) -> Array:
-    """The items of update `step` when each epoch is cut into minibatches (the remainder of an epoch is left out)."""
+    """Indices of the items of update `step`; an epoch is cut into minibatches, and its remainder is left out."""
     per_epoch = max(1, count // batch_size)
     epoch, within = divmod(step, per_epoch)
     return epoch_order(seed, epoch, count)[within * batch_size : (within + 1) * batch_size]
+
+
+def by_thread(indices: Array, sizes: Sequence[int]) -> list[Array]:
+    """Cut a minibatch into shards of neighbours, one a thread; `sizes[k]` is the number of tokens of `indices[k]`.
+
+    The shards have about equal numbers of tokens.
+    """
+    return [indices[part.start : part.stop] for part in split_evenly(sizes, threads())]

@@ -8,21 +8,22 @@ at most log n - (n - 1) / n nats (Beirami et al. 2024).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 
 from minipost import data
 from minipost.config import parse
-from minipost.data import Prompt, Turns
 from minipost.losses import best_of_n_estimate, best_of_n_kl_bound
 from minipost.model import Array, Model
 from minipost.runs import Run, progress
-from minipost.stages.base import StageError, dropped, require_positive, world_of
-from minipost.text import prompt_tokens
+from minipost.runs.intervals import mean_interval
+from minipost.stages.base import StageConfig, WorldConfig, dropped, require_positive, run_folder, world_of
+from minipost.stages.rollouts import policy_and_reward_model
+from minipost.text import Message, prompt_tokens
 from minipost.text.batching import Example
 from minipost.world import Task, Utility
 
@@ -33,19 +34,13 @@ Examples:
   minipost best-of-n --policy runs/mine --reward runs/judge --data prompts.jsonl --out runs/best"""
 
 
-@dataclass(frozen=True)
-class BestOfNConfig:
+@dataclass(frozen=True, kw_only=True)
+class BestOfNConfig(WorldConfig, StageConfig):
+    out: Path = Path("runs/best_of_n")  # the run's folder
     policy: Path = Path("runs/sft")  # the run folder of the model that answers
     reward: Path = Path("runs/reward")  # the run folder of the reward model that chooses
-    out: Path = Path("runs/best_of_n")  # the run's folder
-    seed: int = 0  # of prompts and samples
     resume: bool = False  # a finished run is left as it is
-    overwrite: bool = False  # replace an existing run
-    tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
-    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
-    world_seed: int | None = None  # which world; that of the policy's own run, if not given
-    world_share: float | None = None  # how much of it there is: 0.25 is a village; the same
     n: int = 16  # samples a prompt
     prompts: int = 200  # held-out prompts
     temperature: float = 1.0  # of sampling
@@ -55,21 +50,11 @@ class BestOfNConfig:
         require_positive(self, "n", "prompts", "max_new_tokens")
 
 
-class Asked(Protocol):
-    """What can be answered: a task of the world, or a prompt of a user's."""
-
-    @property
-    def prompt(self) -> str | Turns: ...
-
-
-T = TypeVar("T", bound=Asked)
-
-
 @dataclass(frozen=True)
-class Answered(Generic[T]):
-    """N answers to a task or prompt, with the reward model's scores [N]."""
+class Candidates:
+    """N answers to a prompt, with the reward model's scores [N]."""
 
-    task: T
+    prompt: str | Sequence[Message]
     texts: list[str]
     ended: list[bool]
     lengths: list[int]
@@ -77,114 +62,97 @@ class Answered(Generic[T]):
 
     @property
     def pick(self) -> int:
-        """The index of the best; ties go to the first of an exchangeable sample."""
+        """The index of the best; the first, if several are equally good."""
         return int(np.argmax(self.proxy))
 
 
-Candidates = Answered[Task]
-
-
-def best_of_n(config: BestOfNConfig) -> list[Candidates] | list[Answered[Prompt]]:
+def run(config: BestOfNConfig) -> list[Candidates]:
     """Sample, score and pick on held-out prompts; leaves `samples.jsonl` and the curve over n in the run folder."""
-    policy, judge = Model.load(config.policy), Model.load(config.reward, "score")
-    if policy.tokenizer != judge.tokenizer:
-        raise StageError(f"{config.policy} and {config.reward} have different tokenizers: train one from the other.")
-    room = policy.config.context - config.max_new_tokens
-    mine = data.prompts(config.data, policy.tokenizer, room, dropped(config)) if config.data else None
-    run = Run.create(
-        config.out,
-        "best_of_n",
-        config,
-        config.seed,
-        {"policy": config.policy, "reward": config.reward},
-        resume=config.resume,
-        overwrite=config.overwrite,
-    )
-    if run.finished:
+    policy, reward_model = policy_and_reward_model(config.policy, config.reward)
+    longest, conversations = policy.config.context - config.max_new_tokens, None
+    if config.data:
+        conversations = data.prompts(config.data, policy.tokenizer, longest, dropped(config))
+    folder = run_folder("best_of_n", config, policy=config.policy, reward=config.reward)
+    if folder.finished:
         return []
     rng = np.random.default_rng([config.seed, 6])
-    if mine is not None:
-        chosen = [Prompt(mine[i]) for i in np.sort(rng.permutation(len(mine))[: config.prompts])]
-        given = sample(policy, judge, chosen, rng, config)
-        return finished(run, given, curve_of_proxy(given))
+    limits: dict[str, Any] = {"temperature": config.temperature, "max_new_tokens": config.max_new_tokens}
+    if conversations is not None:
+        some = [conversations[i] for i in np.sort(rng.permutation(len(conversations))[: config.prompts])]
+        answered = candidates(policy, reward_model, some, rng, config.n, **limits)
+        return finish(folder, answered, curve_of_proxy(answered))
     world = world_of(config, config.policy)
-    found = sample(policy, judge, world.tasks("test", config.prompts, rng), rng, config)
-    return finished(run, found, curve(found, Utility(world)))
-
-
-def sample(
-    policy: Model, judge: Model, tasks: Sequence[T], rng: np.random.Generator, config: BestOfNConfig
-) -> list[Answered[T]]:
-    """Candidates for all tasks, a few tasks at a time."""
-    found: list[Answered[T]] = []
-    with progress(-(-len(tasks) // 16), "best-of-n", "answers") as bar:
-        for lo in range(0, len(tasks), 16):
-            few = tasks[lo : lo + 16]
-            found += candidates(policy, judge, few, rng, config.n, config.temperature, config.max_new_tokens)
-            bar.advance(config.n * len(few))
-    return found
-
-
-def finished(run: Run, found: list[Answered[T]], rows: Sequence[Mapping[str, Any]]) -> list[Answered[T]]:
-    """Leave samples, the curve over n, and the mark of a finished run."""
-    with (run.path / "samples.jsonl").open("w", encoding="utf-8") as file:
-        for c in found:
-            prompt = c.task.prompt if isinstance(c.task.prompt, str) else [vars(turn) for turn in c.task.prompt]
-            prompt = prompt if isinstance(prompt, str) or len(prompt) > 1 else prompt[0]["content"]
-            line = {"prompt": prompt, "answers": c.texts, "scores": c.proxy.tolist(), "pick": c.pick}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    for row in rows:
-        run.log(int(row["n"]), row)
-    n = len(found[0].texts)
-    run.finish(description=f"The best of {n} answers to {len(found)} prompts, by the reward model.")
-    return found
+    tasks = world.tasks("test", config.prompts, rng)
+    answered = candidates(policy, reward_model, [task.prompt for task in tasks], rng, config.n, **limits)
+    return finish(folder, answered, curve(answered, tasks, Utility(world)))
 
 
 def candidates(
     policy: Model,
-    judge: Model,
-    tasks: Sequence[T],
+    reward_model: Model,
+    prompts: Sequence[str | Sequence[Message]],
     rng: np.random.Generator,
     n: int,
+    *,
     temperature: float = 1.0,
     max_new_tokens: int = 64,
-) -> list[Answered[T]]:
-    """N answers to each task, scored."""
-    prompts = [t.prompt for t in tasks for _ in range(n)]
-    answers = policy.answer(prompts, rng, temperature, max_new_tokens)
-    examples = [
-        Example(prompt_tokens(policy.tokenizer, p), s.tokens) for p, (_, s) in zip(prompts, answers, strict=True)
-    ]
-    scores = judge.scores(examples, group=128)
-    out = []
-    for i, task in enumerate(tasks):
-        mine = slice(i * n, (i + 1) * n)
-        texts, sampled = zip(*answers[mine], strict=True)
-        lengths = [len(s.tokens) for s in sampled]
-        out.append(Answered(task, list(texts), [s.ended for s in sampled], lengths, scores[mine].astype(np.float64)))
-    return out
+    at_a_time: int = 16,
+) -> list[Candidates]:
+    """N scored answers to each prompt, sampled for `at_a_time` prompts together: that bounds the memory.
+
+    Another `at_a_time` gives the same prompts other random numbers, hence other answers.
+    """
+    answered: list[Candidates] = []
+    with progress(-(-len(prompts) // at_a_time), "best-of-n", "answers") as bar:
+        for lo in range(0, len(prompts), at_a_time):
+            few = [prompt for prompt in prompts[lo : lo + at_a_time] for _ in range(n)]
+            answers = policy.answer(few, rng, temperature, max_new_tokens)
+            ids = [prompt_tokens(policy.tokenizer, prompt) for prompt in few]
+            examples = [Example(prompt, s.tokens) for prompt, (_, s) in zip(ids, answers, strict=True)]
+            scores = reward_model.scores(examples, group=128).astype(np.float64)
+            for first in range(0, len(few), n):
+                texts, sampled = zip(*answers[first : first + n], strict=True)
+                ended, lengths = [s.ended for s in sampled], [len(s.tokens) for s in sampled]
+                answered.append(Candidates(few[first], list(texts), ended, lengths, scores[first : first + n]))
+            bar.advance(len(few))
+    return answered
 
 
-def curve(found: Sequence[Candidates], gold: Utility) -> list[dict[str, Any]]:
+def curve(answered: Sequence[Candidates], tasks: Sequence[Task], gold: Utility) -> list[dict[str, Any]]:
     """Expected proxy and gold reward of best-of-n for n = 1, 2, 4, ..., N, with 95 % intervals over prompts."""
-    golds = [np.array([gold(c.task, text) for text in c.texts]) for c in found]
-    by_gold = np.array([best_of_n_estimate(c.proxy, g) for c, g in zip(found, golds, strict=True)])  # [prompts, N]
-    rows = curve_of_proxy(found)
+    golds = [np.array([gold(task, text) for text in c.texts]) for task, c in zip(tasks, answered, strict=True)]
+    by_gold = np.array([best_of_n_estimate(c.proxy, g) for c, g in zip(answered, golds, strict=True)])  # [prompts, N]
+    rows = curve_of_proxy(answered)
     for row in rows:
         by_prompt = by_gold[:, row["n"] - 1]
-        mean, half = by_prompt.mean(), 1.96 * by_prompt.std() / np.sqrt(len(found))
-        row |= {"gold": float(mean), "gold_ci95": [float(mean - half), float(mean + half)]}
+        row |= {"gold": float(by_prompt.mean()), "gold_ci95": mean_interval(by_prompt, ddof=0)}
     return rows
 
 
-def curve_of_proxy(found: Sequence[Answered[T]]) -> list[dict[str, Any]]:
+def curve_of_proxy(answered: Sequence[Candidates]) -> list[dict[str, Any]]:
     """The part of the curve that needs no true utility."""
-    by_proxy = np.array([best_of_n_estimate(c.proxy, c.proxy) for c in found])  # [prompts, N]
+    by_proxy = np.array([best_of_n_estimate(c.proxy, c.proxy) for c in answered])  # [prompts, N]
     N = by_proxy.shape[1]
     sizes = sorted({*(2**k for k in range(N.bit_length()) if 2**k <= N), N})
     return [{"n": n, "kl": best_of_n_kl_bound(n), "proxy": float(by_proxy[:, n - 1].mean())} for n in sizes]
 
 
+def finish(run: Run, answered: list[Candidates], rows: Sequence[dict[str, Any]]) -> list[Candidates]:
+    """Leave samples, the curve over n, and the mark of a finished run."""
+    with (run.path / "samples.jsonl").open("w", encoding="utf-8") as file:
+        for c in answered:
+            prompt: Any = c.prompt if isinstance(c.prompt, str) else [vars(message) for message in c.prompt]
+            if isinstance(prompt, list) and len(prompt) == 1:
+                prompt = prompt[0]["content"]
+            line = {"prompt": prompt, "answers": c.texts, "scores": c.proxy.tolist(), "pick": c.pick}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    for row in rows:
+        run.log(int(row["n"]), row)
+    n = len(answered[0].texts)
+    run.finish(description=f"The best of {n} answers to {len(answered)} prompts, by the reward model.")
+    return answered
+
+
 def command(argv: Sequence[str]) -> int:
-    best_of_n(parse(BestOfNConfig, argv, "minipost best-of-n", HELP))
+    run(parse(BestOfNConfig, argv, "minipost best-of-n", HELP))
     return 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,12 +22,21 @@ import numpy as np
 from minipost import data
 from minipost.autograd import Tensor
 from minipost.config import parse
-from minipost.losses import dpo as losses
+from minipost.losses import dpo as dpo_losses
 from minipost.losses import wins
 from minipost.model import AdamW, Array, Model, heads, lora, schedule, value_and_grad
 from minipost.runs import Run
-from minipost.stages.base import StageError, dropped, known_answer, minibatch, require_positive, updates
-from minipost.stages.pairs import Sides, encode_pair, halves, pack_pairs
+from minipost.stages.base import (
+    StageConfig,
+    StageError,
+    dropped,
+    known_answer,
+    minibatch,
+    require_positive,
+    run_folder,
+    updates,
+)
+from minipost.stages.pairs import EncodedPair, encode_pair, pack_pairs, pairs_by_thread
 from minipost.text.batching import Packed
 from minipost.world.collect import read_pairs
 
@@ -41,25 +50,20 @@ Examples:
   minipost dpo --loss-type ipo --beta 0.05"""
 
 
-@dataclass(frozen=True)
-class DPOConfig:
+@dataclass(frozen=True, kw_only=True)
+class DPOConfig(StageConfig):
+    out: Path = Path("runs/dpo")  # the run's folder
     policy: Path = Path("runs/sft")  # the run folder of the SFT model: the start and the reference
     preferences: Path = Path("runs/reward/preferences.jsonl")  # JSONL with prompt, chosen, rejected
     data: tuple[Path, ...] = ()  # preference files of your own, in any format of `minipost data`, instead of those
-    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
-    out: Path = Path("runs/dpo")  # the run's folder
-    seed: int = 0  # of the order of the pairs
-    resume: bool = False  # go on with an interrupted run
-    overwrite: bool = False  # replace an existing run
-    tensorboard: bool = False  # write the metrics for TensorBoard, too
     loss_type: Literal["sigmoid", "conservative", "robust", "ipo", "hinge"] = "sigmoid"  # which relative
     beta: float = 0.1  # how strongly the reference holds
     label_smoothing: float = 0.0  # share of flipped labels that conservative and robust assume
     epochs: int = 1  # passes over the pairs
     batch_size: int = 32  # pairs an update
-    row_length: int = 128  # tokens a packed row
+    row_length: int = 128  # tokens a row, into which several sequences are packed (packed length)
     learning_rate: float = 1e-4  # at its peak
-    lora_rank: int = 0  # train thin adapters of this rank (then ten times the rate); 0 trains all weights
+    lora_rank: int = 0  # train LoRA adapters of this rank, best with ten times the learning rate; 0 trains all weights
     save_every: int = 50  # updates between checkpoints
 
     def __post_init__(self) -> None:
@@ -75,73 +79,64 @@ class PairBatch:
     """Packed pairs (chosen and rejected take turns) with the reference's log-probabilities [S]."""
 
     packed: Packed
-    reference: Array
+    ref_logps: Array
 
 
-def dpo(config: DPOConfig) -> Model:
+def run(config: DPOConfig) -> Model:
     """Finetune the policy on pairs; returns the model and leaves the run folder `config.out`."""
     policy = Model.load(config.policy)
     if config.data:
         pairs = data.comparisons(config.data, policy.tokenizer, policy.config.context, dropped(config))
     else:
         pairs = [encode_pair(policy.tokenizer, p) for p in read_pairs(config.preferences)]
-    run = Run.create(
-        config.out,
-        "dpo",
-        config,
-        config.seed,
-        {"policy": config.policy},
-        resume=config.resume,
-        overwrite=config.overwrite,
-    )
-    if run.finished:
+    folder = run_folder("dpo", config, policy=config.policy)
+    if folder.finished:
         return Model.load(config.out)
-    weights = train(run, policy, pairs, config)
-    model = Model(weights, policy.config, policy.tokenizer)
-    run.finish(model, description="An assistant tuned by DPO.")
+    model = replace(policy, weights=train(folder, policy, pairs, config))
+    folder.finish(model, "An assistant tuned by DPO.")
     return model
 
 
-def train(run: Run, policy: Model, pairs: Sequence[Sides], config: DPOConfig) -> dict[str, Array]:
+def train(run: Run, policy: Model, pairs: Sequence[EncodedPair], config: DPOConfig) -> dict[str, Array]:
     """The loop, for any tokenised pairs; `policy` is also the reference and is not changed."""
     if len(pairs) < config.batch_size:
         raise StageError(f"{len(pairs)} pairs are fewer than one batch of {config.batch_size}: lower --batch-size.")
-    reference = reference_logps(policy, pairs, config.row_length)  # [pairs, 2]
+    ref_logps = reference_logps(policy, pairs, config.row_length)  # [pairs, 2]
     frozen, weights = lora.trainable(policy.weights, config.lora_rank, np.random.default_rng([config.seed, 13]))
     optimizer = AdamW(weights)
     total = config.epochs * (len(pairs) // config.batch_size)
 
     def loss(tensors: dict[str, Tensor], shard: PairBatch) -> tuple[Tensor, dict[str, float]]:
         logps = heads.sequence_logps({**frozen, **tensors}, policy.config, shard.packed)  # [S]
-        sides = logps[0::2], logps[1::2], shard.reference[0::2], shard.reference[1::2]
-        share = len(sides[2]) / config.batch_size
-        return preference_loss(config, sides) * share, statistics(config.beta, *sides, share)
+        four = logps[0::2], logps[1::2], shard.ref_logps[0::2], shard.ref_logps[1::2]
+        fraction = len(four[2]) / config.batch_size
+        return preference_loss(config, four) * fraction, statistics(config.beta, *four, fraction)
 
     for update in updates(run, total, optimizer, config.seed, "pairs", save_every=config.save_every):
-        chosen = minibatch(config.seed, update.step, len(pairs), config.batch_size)
+        batch = minibatch(config.seed, update.step, len(pairs), config.batch_size)  # indices of pairs
         shards = [
-            PairBatch(pack_pairs([pairs[i] for i in rows], config.row_length), reference[rows].reshape(-1))
-            for rows in (chosen[part.start : part.stop] for part in halves([pairs[i] for i in chosen]))
+            PairBatch(pack_pairs([pairs[i] for i in ids], config.row_length), ref_logps[ids].reshape(-1))
+            for ids in pairs_by_thread(pairs, batch)
         ]
         metrics, grads = value_and_grad(loss, weights, shards)
         known_answer(update.step, "loss at pi = ref", metrics["loss"], loss_at_start(config), 1e-3)
         lr = schedule(update.step, total, config.learning_rate, warmup=0.1)
         metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr}
-        update.log(metrics, len(chosen), "loss", "rewards/accuracies")
+        update.log(metrics, len(batch), "loss", "rewards/accuracies")
     return lora.merge({**frozen, **weights})
 
 
-def preference_loss(config: DPOConfig, sides: Logps) -> Any:
+def preference_loss(config: DPOConfig, logps: Logps) -> Any:
     """The loss that `loss_type` names, a scalar."""
     match config.loss_type:
         case "ipo":
-            return losses.ipo(*sides, beta=config.beta)
+            return dpo_losses.ipo(*logps, beta=config.beta)
         case "hinge":
-            return losses.hinge(*sides, beta=config.beta)
+            return dpo_losses.hinge(*logps, beta=config.beta)
         case "robust":
-            return losses.robust(*sides, beta=config.beta, label_smoothing=config.label_smoothing)
+            return dpo_losses.robust(*logps, beta=config.beta, label_smoothing=config.label_smoothing)
         case _:  # "conservative" is "sigmoid" with smoothed labels
-            return losses.sigmoid(*sides, beta=config.beta, label_smoothing=config.label_smoothing)
+            return dpo_losses.sigmoid(*logps, beta=config.beta, label_smoothing=config.label_smoothing)
 
 
 def loss_at_start(config: DPOConfig) -> float:
@@ -149,10 +144,12 @@ def loss_at_start(config: DPOConfig) -> float:
     return {"ipo": 1 / (4 * config.beta**2), "hinge": 1.0}.get(config.loss_type, math.log(2))
 
 
-def statistics(beta: float, chosen: Any, rejected: Any, ref_chosen: Array, ref_rejected: Array, share: float) -> Any:
-    """What to watch, under the names that people know; each the shard's mean times its share of the batch."""
+def statistics(
+    beta: float, chosen: Any, rejected: Any, ref_chosen: Array, ref_rejected: Array, fraction: float
+) -> dict[str, float]:
+    """What to watch, under the names that people know: the shard's means times its fraction of the batch."""
     w, l = beta * (chosen.data - ref_chosen), beta * (rejected.data - ref_rejected)  # noqa: E741
-    rows = {
+    by_pair = {
         "rewards/chosen": w,
         "rewards/rejected": l,
         "rewards/margins": w - l,
@@ -160,15 +157,14 @@ def statistics(beta: float, chosen: Any, rejected: Any, ref_chosen: Array, ref_r
         "logps/chosen": chosen.data,
         "logps/rejected": rejected.data,
     }
-    return {name: float(np.mean(row)) * share for name, row in rows.items()}
+    return {name: float(np.mean(values)) * fraction for name, values in by_pair.items()}
 
 
-def reference_logps(model: Model, pairs: Sequence[Sides], row_length: int) -> Array:
+def reference_logps(reference: Model, pairs: Sequence[EncodedPair], row_length: int) -> Array:
     """Log-probabilities of chosen and rejected under the reference, once and for all: [pairs, 2]."""
-    sides = [side for pair in pairs for side in pair]
-    return model.logps(sides, row_length).reshape(-1, 2)
+    return reference.logps([example for pair in pairs for example in pair], row_length).reshape(-1, 2)
 
 
 def command(argv: Sequence[str]) -> int:
-    dpo(parse(DPOConfig, argv, "minipost dpo", HELP))
+    run(parse(DPOConfig, argv, "minipost dpo", HELP))
     return 0

@@ -37,8 +37,7 @@ from minipost.model import (
     value_and_grad,
 )
 from minipost.model.parallel import threads
-from minipost.runs import Run
-from minipost.stages.base import StageError, dropped, known_answer, require_positive, updates
+from minipost.stages.base import StageConfig, StageError, dropped, known_answer, require_positive, run_folder, updates
 from minipost.text import Tokenizer, indented
 from minipost.text.batching import Packed, stream
 from minipost.world import World
@@ -53,17 +52,12 @@ Examples:
   minipost pretrain --resume"""
 
 
-@dataclass(frozen=True)
-class PretrainConfig:
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(StageConfig):
     out: Path = Path("runs/pretrain")  # the run's folder
-    seed: int = 0  # of the weights, the web and the order of the data
-    resume: bool = False  # go on with an interrupted run
-    overwrite: bool = False  # replace an existing run
-    tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own (.txt, or JSONL with text), read instead of the web
-    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
     world_seed: int = 0  # which world
-    world_share: float = 1.0  # how much of it there is: 0.25 is a village, where everything trains in a minute
+    world_share: float = 1.0  # 1: the whole world, 0.25: a village, where everything trains in a minute
     quality: float = 0.75  # of the web: 0 is noise, 1 is mostly good dialogue
     tokens: int = 4_300_000  # training tokens
     epochs: int = 1  # passes over them
@@ -98,13 +92,13 @@ class PretrainConfig:
             )
 
 
-def pretrain(config: PretrainConfig) -> Model:
+def run(config: PretrainConfig) -> Model:
     """Train from random weights; returns the model and leaves the run folder `config.out`."""
-    mine = read_files(config) if config.data else None
-    run = Run.create(config.out, "pretrain", config, config.seed, resume=config.resume, overwrite=config.overwrite)
-    if run.finished:
+    files = read_files(config) if config.data else None
+    folder = run_folder("pretrain", config)
+    if folder.finished:
         return Model.load(config.out)
-    tokenizer, ids = mine or read_the_web(config)
+    tokenizer, ids = files or read_the_web(config)
     model_config = ModelConfig(
         vocab_size=len(tokenizer),
         dim=config.dim,
@@ -119,25 +113,23 @@ def pretrain(config: PretrainConfig) -> Model:
     held_out, rows = ordered_rows(len(ids), config)
     total = len(rows) // config.batch_size
 
-    def loss(tensors: dict[str, Tensor], batch: Packed) -> tuple[Tensor, dict[str, float]]:
-        share = 1 / (config.batch_size * config.row_length)
-        return next_token_loss(tensors, model_config, batch, share), {}
+    def loss(tensors: dict[str, Tensor], shard: Packed) -> tuple[Tensor, dict[str, float]]:
+        return next_token_loss(tensors, model_config, shard, 1 / (config.batch_size * config.row_length)), {}
 
-    for update in updates(run, total, optimizer, config.seed, "tok", save_every=config.save_every):
-        chosen = rows[update.step * config.batch_size : (update.step + 1) * config.batch_size]
-        shards = cut(ids, chosen, config, tokenizer)
-        metrics, grads = value_and_grad(loss, weights, shards)
+    for update in updates(folder, total, optimizer, config.seed, "tok", save_every=config.save_every):
+        batch = rows[update.step * config.batch_size : (update.step + 1) * config.batch_size]
+        metrics, grads = value_and_grad(loss, weights, shard_rows(ids, batch, config, tokenizer))
         known_answer(update.step, "loss (ln V)", metrics["loss"], math.log(len(tokenizer)), 0.15)
         lr = schedule(update.step, total, config.learning_rate)
         metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr}
-        update.log(metrics, len(chosen) * config.row_length, "loss")
+        update.log(metrics, len(batch) * config.row_length, "loss")
 
-    shards = cut(ids, held_out, config, tokenizer)
-    share = 1 / (len(held_out) * config.row_length)
-    losses = map_shards(lambda s: float(next_token_loss(weights, model_config, s, share)), shards)
-    run.log(total, {"eval_loss": sum(losses)})
+    token_weight = 1 / (len(held_out) * config.row_length)
+    shards = shard_rows(ids, held_out, config, tokenizer)
+    losses = map_shards(lambda s: float(next_token_loss(weights, model_config, s, token_weight)), shards)
+    folder.log(total, {"eval_loss": sum(losses)})
     model = Model(weights, model_config, tokenizer)
-    run.finish(model, description="A base model: it completes text.")
+    folder.finish(model, "A base model: it completes text.")
     return model
 
 
@@ -148,15 +140,15 @@ def make_optimizer(weights: dict[str, Array], config: PretrainConfig) -> AdamW:
     return Muon(weights, peak_lr=lr, muon_lr=config.muon_learning_rate, weight_decay=decay)
 
 
-def next_token_loss(weights: Weights, c: ModelConfig, batch: Packed, share: float) -> Any:
-    """Sum over the batch's targets of their negative log-probability, times `share`."""
+def next_token_loss(weights: Weights, c: ModelConfig, batch: Packed, token_weight: float) -> Any:
+    """Sum over the batch's targets of their negative log-probability, times `token_weight`."""
     hidden = heads.response_states(weights, c, batch)
-    return fused.weighted_nll(hidden, output_weight(weights), batch.targets, np.full(len(batch.targets), share))
+    return fused.weighted_nll(hidden, output_weight(weights), batch.targets, np.full(len(batch.targets), token_weight))
 
 
 def ordered_rows(tokens: int, config: PretrainConfig) -> tuple[Array, Array]:
-    """(rows held out, rows to train on) of the stream: the nursery's in random order, then all others in random order.
-    Each further epoch has another order of them all.
+    """(rows held out, rows to train on) of the stream: the nursery's rows in random order, then all others in random
+    order. Every further epoch visits all of them in a new order.
 
     Whatever restates its prompt (a summary, a translation, "The capital of Italy is ...") needs attention heads that
     find the last place where the present word stood and copy what came after it: induction heads (Olsson et al. 2022).
@@ -204,12 +196,12 @@ def read_files(config: PretrainConfig) -> tuple[Tokenizer, Array]:
     return tokenizer, np.array(ids[: config.tokens], np.int64)
 
 
-def cut(ids: Array, rows: Array, config: PretrainConfig, tokenizer: Tokenizer) -> Sequence[Packed]:
-    """The given rows of the stream, one shard a thread."""
+def shard_rows(ids: Array, rows: Array, config: PretrainConfig, tokenizer: Tokenizer) -> list[Packed]:
+    """The rows of the stream with these numbers, one shard a thread."""
     shards = np.array_split(rows, min(threads(), len(rows)))
     return [stream(ids, tokenizer.document_id, shard, config.row_length) for shard in shards]
 
 
 def command(argv: Sequence[str]) -> int:
-    pretrain(parse(PretrainConfig, argv, "minipost pretrain", HELP))
+    run(parse(PretrainConfig, argv, "minipost pretrain", HELP))
     return 0

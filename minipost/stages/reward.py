@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,21 @@ from minipost.config import parse
 from minipost.losses import bradley_terry, pair_accuracy
 from minipost.model import AdamW, Array, Model, heads, lora, schedule, value_and_grad, with_head
 from minipost.runs import Run
-from minipost.stages.base import StageError, dropped, known_answer, minibatch, require_positive, updates, world_of
-from minipost.stages.pairs import Sides, encode_pair, halves, pack_pairs
+from minipost.stages.base import (
+    StageConfig,
+    StageError,
+    WorldConfig,
+    dropped,
+    known_answer,
+    minibatch,
+    require_positive,
+    run_folder,
+    updates,
+    world_of,
+)
+from minipost.stages.pairs import EncodedPair, encode_pair, pack_pairs, pairs_by_thread
 from minipost.text.batching import Packed
-from minipost.world import Labeler, Utility
+from minipost.world import Labeler, Task, Utility
 from minipost.world.collect import Pair, compare, read_pairs, write_pairs
 
 HELP = """Train a reward model on comparisons of the policy's answers, or on your own.
@@ -34,26 +45,19 @@ Examples:
   minipost reward --policy runs/mine --data pairs.jsonl --skip-bad --out runs/judge"""
 
 
-@dataclass(frozen=True)
-class RewardConfig:
+@dataclass(frozen=True, kw_only=True)
+class RewardConfig(WorldConfig, StageConfig):
+    out: Path = Path("runs/reward")  # the run's folder
     policy: Path = Path("runs/sft")  # the run folder of the SFT model: its answers are compared, its weights the start
     preferences: Path | None = None  # JSONL with prompt, chosen, rejected; made in the world if not given
     data: tuple[Path, ...] = ()  # preference files of your own, in any format of `minipost data`
-    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
-    out: Path = Path("runs/reward")  # the run's folder
-    seed: int = 0  # of the answers, the labels and their order
-    resume: bool = False  # go on with an interrupted run
-    overwrite: bool = False  # replace an existing run
-    tensorboard: bool = False  # write the metrics for TensorBoard, too
-    world_seed: int | None = None  # which world; that of the policy's own run, if not given
-    world_share: float | None = None  # how much of it there is: 0.25 is a village; the same
     pairs: int = 12_000  # comparisons to collect
     labeler_temperature: float = 0.6  # of the labelers: the larger, the less consistent
     epochs: int = 1  # passes over the pairs
     batch_size: int = 32  # pairs an update
-    row_length: int = 128  # tokens a packed row
+    row_length: int = 128  # tokens a row, into which several sequences are packed (packed length)
     learning_rate: float = 7e-4  # at its peak
-    lora_rank: int = 0  # train thin adapters of this rank, and the head; 0 trains all weights
+    lora_rank: int = 0  # train LoRA adapters of this rank, and the head; 0 trains all weights
     weight_decay: float = 0.01  # of matrices
     center: float = 0.01  # lambda, which keeps the mean score near 0
     save_every: int = 100  # updates between checkpoints
@@ -64,31 +68,22 @@ class RewardConfig:
             raise StageError("--preferences and --data both give the pairs; pass only one of them.")
 
 
-def reward(config: RewardConfig) -> Model:
+def run(config: RewardConfig) -> Model:
     """Train a reward model; returns it and leaves the run folder `config.out`, with its pairs in preferences.jsonl."""
-    policy = Model.load(config.policy)
-    given = read_pairs(config.preferences) if config.preferences else None
-    sides = None
+    policy, pairs, encoded = Model.load(config.policy), None, None
+    if config.preferences:
+        pairs = read_pairs(config.preferences)
     if config.data:
-        sides = data.comparisons(config.data, policy.tokenizer, policy.config.context, dropped(config))
-    run = Run.create(
-        config.out,
-        "reward",
-        config,
-        config.seed,
-        {"policy": config.policy},
-        resume=config.resume,
-        overwrite=config.overwrite,
-    )
-    if run.finished:
+        encoded = data.comparisons(config.data, policy.tokenizer, policy.config.context, dropped(config))
+    folder = run_folder("reward", config, policy=config.policy)
+    if folder.finished:
         return Model.load(config.out, "score")
-    if sides is None:
-        pairs = given or collect_pairs(policy, config)
+    if encoded is None:
+        pairs = pairs or collect_pairs(policy, config)
         write_pairs(config.out / "preferences.jsonl", pairs)
-        sides = [encode_pair(policy.tokenizer, p) for p in pairs]
-    weights = train(run, policy, sides, config)
-    model = Model(weights, policy.config, policy.tokenizer)
-    run.finish(model, description="A reward model: it scores answers.")
+        encoded = [encode_pair(policy.tokenizer, pair) for pair in pairs]
+    model = replace(policy, weights=train(folder, policy, encoded, config))
+    folder.finish(model, "A reward model: it scores answers.")
     return model
 
 
@@ -96,39 +91,46 @@ def collect_pairs(policy: Model, config: RewardConfig) -> list[Pair]:
     """Two answers of the policy to each training prompt, compared by a labeler of the world."""
     world, rng = world_of(config, config.policy), np.random.default_rng([config.seed, 5])
     tasks = world.tasks("train", config.pairs, rng)
+    labeler = Labeler(Utility(world), temperature=config.labeler_temperature)
+    return [pair for _, pair in compare_answers(policy, tasks, labeler, rng)]
+
+
+def compare_answers(
+    policy: Model, tasks: Sequence[Task], labeler: Labeler, rng: np.random.Generator
+) -> list[tuple[Task, Pair]]:
+    """Two answers of the policy to each task, compared by the labeler; identical and empty ones are left out."""
     prompts = [t.prompt for t in tasks]
     first, second = ([text for text, _ in policy.answer(prompts, rng)] for _ in range(2))
-    labeler = Labeler(Utility(world), temperature=config.labeler_temperature)
-    return [pair for _, pair in compare(tasks, first, second, labeler, rng)]
+    return compare(tasks, first, second, labeler, rng)
 
 
-def train(run: Run, start: Model, sides: Sequence[Sides], config: RewardConfig) -> dict[str, Array]:
+def train(run: Run, policy: Model, pairs: Sequence[EncodedPair], config: RewardConfig) -> dict[str, Array]:
     """The loop, for any tokenised pairs."""
-    if len(sides) < config.batch_size:
-        raise StageError(f"{len(sides)} pairs are fewer than one batch of {config.batch_size}: lower --batch-size.")
+    if len(pairs) < config.batch_size:
+        raise StageError(f"{len(pairs)} pairs are fewer than one batch of {config.batch_size}: lower --batch-size.")
     frozen, weights = lora.trainable(
-        with_head(start.weights, start.config, "score"), config.lora_rank, np.random.default_rng([config.seed, 13])
+        with_head(policy.weights, policy.config, "score"), config.lora_rank, np.random.default_rng([config.seed, 13])
     )
     if frozen:
         weights["score"] = frozen.pop("score")
     optimizer = AdamW(weights, weight_decay=config.weight_decay)
-    total = config.epochs * (len(sides) // config.batch_size)
+    total = config.epochs * (len(pairs) // config.batch_size)
 
     def loss(tensors: dict[str, Tensor], shard: Packed) -> tuple[Tensor, dict[str, float]]:
-        scores = heads.scores({**frozen, **tensors}, start.config, shard)  # chosen and rejected take turns
+        scores = heads.scores({**frozen, **tensors}, policy.config, shard)  # chosen and rejected take turns
         chosen, rejected = scores[0::2], scores[1::2]
-        share = len(chosen.data) / config.batch_size
+        fraction = len(chosen.data) / config.batch_size
         metrics = {
-            "accuracy": pair_accuracy(chosen.data, rejected.data) * share,
-            "rewards/margins": float((chosen.data - rejected.data).mean()) * share,
-            "rewards/chosen": float(chosen.data.mean()) * share,
-            "rewards/rejected": float(rejected.data.mean()) * share,
+            "accuracy": pair_accuracy(chosen.data, rejected.data) * fraction,
+            "rewards/margins": float((chosen.data - rejected.data).mean()) * fraction,
+            "rewards/chosen": float(chosen.data.mean()) * fraction,
+            "rewards/rejected": float(rejected.data.mean()) * fraction,
         }
-        return bradley_terry(chosen, rejected, center=config.center) * share, metrics
+        return bradley_terry(chosen, rejected, center=config.center) * fraction, metrics
 
     for update in updates(run, total, optimizer, config.seed, "pairs", save_every=config.save_every):
-        batch = [sides[i] for i in minibatch(config.seed, update.step, len(sides), config.batch_size)]
-        shards = [pack_pairs([batch[i] for i in part], config.row_length) for part in halves(batch)]
+        batch = minibatch(config.seed, update.step, len(pairs), config.batch_size)  # indices of pairs
+        shards = [pack_pairs([pairs[i] for i in ids], config.row_length) for ids in pairs_by_thread(pairs, batch)]
         metrics, grads = value_and_grad(loss, weights, shards)
         known_answer(update.step, "loss (ln 2)", metrics["loss"], math.log(2), 1e-4)
         lr = schedule(update.step, total, config.learning_rate)
@@ -138,5 +140,5 @@ def train(run: Run, start: Model, sides: Sequence[Sides], config: RewardConfig) 
 
 
 def command(argv: Sequence[str]) -> int:
-    reward(parse(RewardConfig, argv, "minipost reward", HELP))
+    run(parse(RewardConfig, argv, "minipost reward", HELP))
     return 0

@@ -9,7 +9,7 @@ the model how to converse, with its teachers' manners, errors and values.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,21 @@ from minipost.model import (
     schedule,
     value_and_grad,
 )
-from minipost.model.parallel import threads
 from minipost.runs import Run
-from minipost.stages.base import dropped, known_answer, minibatch, require_positive, updates, world_of
+from minipost.stages.base import (
+    StageConfig,
+    WorldConfig,
+    by_thread,
+    dropped,
+    known_answer,
+    minibatch,
+    require_positive,
+    run_folder,
+    updates,
+    world_of,
+)
 from minipost.text import indented, prompt_tokens, response_tokens
-from minipost.text.batching import Example, Packed, pack, split_evenly
+from minipost.text.batching import Example, Packed, pack
 from minipost.world import Demonstrator
 from minipost.world.collect import Demonstration, demonstrate
 
@@ -49,27 +59,20 @@ Examples:
   minipost sft --base runs/smollm2 --data demonstrations.jsonl --lora-rank 16 --learning-rate 5e-4 --out runs/smol"""
 
 
-@dataclass(frozen=True)
-class SFTConfig:
-    base: Path = Path("runs/pretrain")  # the run folder of the pretrained model
+@dataclass(frozen=True, kw_only=True)
+class SFTConfig(WorldConfig, StageConfig):
     out: Path = Path("runs/sft")  # the run's folder
-    seed: int = 0  # of the demonstrations and their order
-    resume: bool = False  # go on with an interrupted run
-    overwrite: bool = False  # replace an existing run
-    tensorboard: bool = False  # write the metrics for TensorBoard, too
+    base: Path = Path("runs/pretrain")  # the run folder of the pretrained model
     data: tuple[Path, ...] = ()  # files of your own: prompt-completion, Alpaca, ShareGPT, messages; no replay then
-    skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
-    world_seed: int | None = None  # which world; that of the base model's own run, if not given
-    world_share: float | None = None  # how much of it there is: 0.25 is a village; the same
     demonstrations: int = 12_000  # how many are written
     skill: float = 0.95  # of the demonstrators: the share of right answers
     refusal: float = 0.15  # the share of harmful requests that they refuse
     replay: float = 0.6  # web pages mixed in for each demonstration, against forgetting what demonstrations lack
     epochs: int = 1  # passes over the demonstrations
     batch_size: int = 32  # demonstrations an update
-    row_length: int = 128  # tokens a packed row
+    row_length: int = 128  # tokens a row, into which several sequences are packed (packed length)
     learning_rate: float = 1e-3  # at its peak
-    lora_rank: int = 0  # train thin adapters of this rank; 0 trains all weights
+    lora_rank: int = 0  # train LoRA adapters of this rank; 0 trains all weights
     weight_decay: float = 0.0  # of matrices
     save_every: int = 100  # updates between checkpoints
 
@@ -77,20 +80,16 @@ class SFTConfig:
         require_positive(self, "demonstrations", "epochs", "batch_size", "save_every")
 
 
-def sft(config: SFTConfig) -> Model:
+def run(config: SFTConfig) -> Model:
     """Finetune the base model on demonstrations; returns the model and leaves the run folder `config.out`."""
-    base = Model.load(config.base)
-    mine = None
+    base, examples = Model.load(config.base), None
     if config.data:
-        mine = data.demonstrations(config.data, base.tokenizer, base.config.context, dropped(config))
-    run = Run.create(
-        config.out, "sft", config, config.seed, {"base": config.base}, resume=config.resume, overwrite=config.overwrite
-    )
-    if run.finished:
+        examples = data.demonstrations(config.data, base.tokenizer, base.config.context, dropped(config))
+    folder = run_folder("sft", config, base=config.base)
+    if folder.finished:
         return Model.load(config.out)
-    weights = train(run, base, mine or from_the_world(base, config), config)
-    model = Model(weights, base.config, base.tokenizer)
-    run.finish(model, description="An assistant that imitates demonstrations.")
+    model = replace(base, weights=train(folder, base, examples or from_the_world(base, config), config))
+    folder.finish(model, "An assistant that imitates demonstrations.")
     return model
 
 
@@ -122,25 +121,25 @@ def train(run: Run, base: Model, examples: Sequence[Example], config: SFTConfig)
     total = max(1, config.epochs * (len(examples) // config.batch_size))
 
     for update in updates(run, total, optimizer, config.seed, "tok", save_every=config.save_every):
-        batch = [examples[i] for i in minibatch(config.seed, update.step, len(examples), config.batch_size)]
-        shards = [
-            pack([batch[i] for i in part], config.row_length)
-            for part in split_evenly([len(e) for e in batch], threads())
-        ]
+        batch = minibatch(config.seed, update.step, len(examples), config.batch_size)  # indices of examples
+        sizes = [len(examples[i]) for i in batch]
+        shards = [pack([examples[i] for i in ids], config.row_length) for ids in by_thread(batch, sizes)]
         count = sum(len(s.targets) for s in shards)
 
         def loss(tensors: dict[str, Tensor], shard: Packed, count: int = count) -> tuple[Tensor, dict[str, float]]:
             both: dict[str, Any] = {**frozen, **tensors}
             hidden = heads.response_states(both, base.config, shard)
-            share = np.full(len(shard.targets), 1 / count)
-            return fused.weighted_nll(hidden, output_weight(both), shard.targets, share), {}
+            weights_of_tokens = np.full(len(shard.targets), 1 / count)
+            return fused.weighted_nll(hidden, output_weight(both), shard.targets, weights_of_tokens), {}
 
-        expected = plain_loss({**frozen, **weights}, base.config, batch) if update.step == 0 else 0.0
+        expected = 0.0
+        if update.step == 0:
+            expected = plain_loss({**frozen, **weights}, base.config, [examples[i] for i in batch])
         metrics, grads = value_and_grad(loss, weights, shards)
         known_answer(update.step, "loss (plain NumPy, unpacked)", metrics["loss"], expected, 1e-3)
         lr = schedule(update.step, total, config.learning_rate)
         metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr, "num_tokens": count}
-        update.log(metrics, sum(len(e) for e in batch), "loss")
+        update.log(metrics, sum(sizes), "loss")
     return lora.merge({**frozen, **weights})
 
 
@@ -157,5 +156,5 @@ def plain_loss(weights: dict[str, Array], config: ModelConfig, batch: Sequence[E
 
 
 def command(argv: Sequence[str]) -> int:
-    sft(parse(SFTConfig, argv, "minipost sft", HELP))
+    run(parse(SFTConfig, argv, "minipost sft", HELP))
     return 0

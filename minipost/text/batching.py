@@ -64,16 +64,6 @@ class Packed:
         """[S, R]: which entries of a rectangular table are response tokens."""
         return np.arange(self.lengths.max(initial=0)) < self.lengths[:, None]
 
-    def table(self, flat: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """flat[n] -> [S, R], 0 where there is no token."""
-        return place_rows(flat, self.mask)
-
-
-def place_rows(flat: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.floating]:
-    out = np.zeros(mask.shape, flat.dtype)
-    out[mask] = flat
-    return out
-
 
 def pack(examples: Sequence[Example], row_length: int, pad_id: int = 0) -> Packed:
     """Pack sequences into rows of `row_length` tokens (more if one is longer), longest first, each into the first row

@@ -256,9 +256,9 @@ def utf8(word: str) -> bytes:
     try:
         return word.encode("utf-8")
     except UnicodeEncodeError as error:
-        found = f"U+{ord(word[error.start]):04X}"
+        code = f"U+{ord(word[error.start]):04X}"
         hint = "read the text with errors='replace'"
-        raise TokenizerError(f"The text holds the lone surrogate {found}, which is no character; {hint}.") from None
+        raise TokenizerError(f"The text holds the lone surrogate {code}, which is no character; {hint}.") from None
 
 
 def _token_bytes(merges: Sequence[Pair]) -> list[bytes]:

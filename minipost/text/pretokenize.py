@@ -50,7 +50,7 @@ CUTS: dict[str, Cut] = {"gpt2": gpt2, "smollm": smollm, "llama3": llama3, "sente
 @lru_cache
 def _compiled(name: str) -> re.Pattern[str]:
     classes = {"L": _ranges("L"), "N": _ranges("N"), "W": _WHITE}
-    return re.compile(re.sub("[LNW]", lambda found: classes[found[0]], _PATTERNS[name]))
+    return re.compile(re.sub("[LNW]", lambda letter: classes[letter[0]], _PATTERNS[name]))
 
 
 @lru_cache

@@ -89,8 +89,8 @@ class PretrainedTokenizer(Tokenizer):
     def _atoms(self, word: str) -> list[int]:
         if not self.characters:
             return [i for byte in utf8(word) if (i := self.atoms[byte]) >= 0]
-        found = ([self.characters[c]] if c in self.characters else [self.atoms[b] for b in utf8(c)] for c in word)
-        return list(chain.from_iterable(found))
+        pieces = ([self.characters[c]] if c in self.characters else [self.atoms[b] for b in utf8(c)] for c in word)
+        return list(chain.from_iterable(pieces))
 
     def save(self, path: Path | str) -> None:
         """Write the tokenizer as one JSON file; bytes are written as the characters of the same number."""
@@ -142,8 +142,8 @@ def joined(ids: list[int], table: Mapping[tuple[int, int], tuple[int, int]]) -> 
     def consider(place: int) -> None:
         if place >= 0 and after[place] >= 0:
             left, right = alive[place], alive[after[place]]
-            if (found := table.get((left, right))) is not None:
-                heapq.heappush(heap, (found[0], place, left, right, found[1]))
+            if (merge := table.get((left, right))) is not None:
+                heapq.heappush(heap, (merge[0], place, left, right, merge[1]))
 
     for place in range(len(ids)):
         consider(place)

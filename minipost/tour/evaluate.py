@@ -14,7 +14,7 @@ from rich.table import Table
 from minipost.config import parse
 from minipost.model import Model
 from minipost.report.summary import ModelMeasures
-from minipost.stages.base import world_of
+from minipost.stages.base import WorldConfig, world_of
 from minipost.tour.measures import ask, held_out_tasks, measure
 from minipost.world import Utility
 
@@ -26,13 +26,11 @@ Examples:
 
 
 @dataclass(frozen=True)
-class EvalConfig:
+class EvalConfig(WorldConfig):
     model: Path  # the run folder of the model to measure
     reference: Path | None = None  # the run folder of an SFT model, for win rate and KL
     prompts: int = 400  # held-out prompts
     seed: int = 0  # of prompts and samples
-    world_seed: int | None = None  # which world; that of the model's own run, if not given
-    world_share: float | None = None  # share of the world; that of the model's own run, if not given
     json: bool = False  # print JSON instead of a table
 
 

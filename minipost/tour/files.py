@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from minipost import data
-from minipost.data import Comparison, Demonstration, Prompt, Record, Turns
+from minipost.data import Comparison, Demonstration, Record, Turns
 from minipost.data.problems import Dropped
 from minipost.data.split import Parts, pages, split
 from minipost.model import Array, Model
-from minipost.report.summary import Details, ModelMeasures, Summary, ordered
+from minipost.report.summary import Details, Summary, ordered
 from minipost.stages.base import StageError
-from minipost.stages.best_of_n import Answered, candidates, curve_of_proxy
-from minipost.stages.pairs import Sides
+from minipost.stages.best_of_n import candidates, curve_of_proxy
+from minipost.stages.pairs import EncodedPair
 from minipost.text.batching import Example
 from minipost.tour.folder import TourFolder
 from minipost.tour.measures import (
@@ -33,6 +33,7 @@ from minipost.tour.measures import (
     implicit_accuracy,
     measure_by_proxy,
     picked,
+    point,
     reward_model_accuracy_on_files,
 )
 from minipost.tour.plan import FilesTourConfig, Plan, files_plan
@@ -46,7 +47,7 @@ class HeldOut:
     """What models are measured on."""
 
     demonstrations: Sequence[Example]
-    pairs: Sequence[Sides]
+    pairs: Sequence[EncodedPair]
     prompts: list[Turns]
 
 
@@ -123,7 +124,8 @@ def measure_all(
     rival = ask_by_proxy(sft, reward_model, prompts, seed + 1, limit, sft)  # independent of SFT's answers
     frontier: dict[str, Any] = {}
     if "best_of_n" in config.methods:
-        choices = draw(sft, reward_model, prompts, np.random.default_rng([seed, 9]), n, limit)
+        rng = np.random.default_rng([seed, 9])
+        choices = candidates(sft, reward_model, prompts, rng, n, max_new_tokens=limit, at_a_time=GROUP)
         answers["best_of_n"] = picked(choices)
         frontier["best_of_n"] = curve_of_proxy(choices)
     measures = {name: measure_by_proxy(answers[name], rival) for name in ordered(answers)}
@@ -131,7 +133,7 @@ def measure_all(
         measures[name] |= held_out_loss(model, held_out.demonstrations)
         if name in ("ppo", "dpo"):
             measures[name] |= implicit_accuracy(model, sft, held_out.pairs)
-            frontier[name] = [point(measures[name])]
+            frontier[name] = [point(measures[name], "proxy")]
     summary: Summary = {
         "seed": seed,
         "size": config.size,
@@ -145,7 +147,10 @@ def measure_all(
         "models": measures,
         "reward_model": reward_model_accuracy_on_files(reward_model, held_out.pairs, np.random.default_rng([seed, 10])),
     }
-    return summary, {"frontier": frontier | {"sft": point(measures["sft"])}, "samples": side_by_side(prompts, answers)}
+    return summary, {
+        "frontier": frontier | {"sft": point(measures["sft"], "proxy")},
+        "samples": side_by_side(prompts, answers),
+    }
 
 
 def read_held_out(config: FilesTourConfig, parts: Split, model: Model) -> HeldOut:
@@ -164,20 +169,6 @@ def read_held_out(config: FilesTourConfig, parts: Split, model: Model) -> HeldOu
         data.comparisons(files[1], tokenizer, context, dropped("comparisons")),
         [distinct[i] for i in np.sort(ids)],
     )
-
-
-def draw(
-    policy: Model, reward_model: Model, prompts: Sequence[Turns], rng: np.random.Generator, n: int, limit: int
-) -> list[Answered[Prompt]]:
-    """n scored answers to each prompt, a few prompts at a time."""
-    groups = [[Prompt(turns) for turns in prompts[lo : lo + GROUP]] for lo in range(0, len(prompts), GROUP)]
-    return [c for few in groups for c in candidates(policy, reward_model, few, rng, n, max_new_tokens=limit)]
-
-
-def point(measures: ModelMeasures) -> dict[str, Any]:
-    """A model's place on the plane of proxy over KL."""
-    kl = max(0.0, measures["kl_to_sft"] or 0.0)
-    return {"kl": kl, "proxy": measures["proxy_mean"], "proxy_ci95": measures["proxy_ci95"]}
 
 
 def side_by_side(prompts: Sequence[Turns], answers: Mapping[str, Answers]) -> list[dict[str, Any]]:

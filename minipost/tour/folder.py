@@ -23,16 +23,18 @@ from minipost.model import Model
 from minipost.report import print_summary, write_report
 from minipost.report.summary import Details, Summary
 from minipost.runs import read_metrics
+from minipost.stages import dpo, ppo, pretrain, reward, sft
 from minipost.stages.base import StageError
-from minipost.stages.dpo import dpo
-from minipost.stages.ppo import ppo
-from minipost.stages.pretrain import pretrain
-from minipost.stages.reward import reward
-from minipost.stages.sft import sft
 from minipost.tour.plan import Plan, TourConfig
 
 T = TypeVar("T")
-STAGES: dict[str, Callable[[Any], Model]] = {"pretrain": pretrain, "sft": sft, "reward": reward, "ppo": ppo, "dpo": dpo}
+STAGES: dict[str, Callable[[Any], Model]] = {
+    "pretrain": pretrain.run,
+    "sft": sft.run,
+    "reward": reward.run,
+    "ppo": ppo.run,
+    "dpo": dpo.run,
+}
 
 
 class TourFolder:

@@ -16,7 +16,7 @@ people would.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,10 +24,10 @@ import numpy as np
 
 from minipost.losses import best_of_n_kl_bound, pair_accuracy, wins
 from minipost.model import Array, Model
-from minipost.report.summary import CalibrationBin, ModelMeasures, RewardModelMeasures
+from minipost.report.summary import CalibrationBin, Measure, ModelMeasures, RewardModelMeasures
 from minipost.runs.intervals import mean_interval, share_interval
-from minipost.stages.best_of_n import Answered
-from minipost.stages.pairs import Sides, encode_pair
+from minipost.stages.best_of_n import Candidates
+from minipost.stages.pairs import EncodedPair, encode_pair
 from minipost.text import Message, prompt_tokens
 from minipost.text.batching import Example
 from minipost.world import Labeler, Task, Utility, World, bayes_accuracy
@@ -92,7 +92,7 @@ def _sample(
     return Answers(list(texts), [s.ended for s in sampled], [len(s.tokens) for s in sampled], kl), examples
 
 
-def picked(candidates: Sequence[Answered[Any]]) -> Answers:
+def picked(candidates: Sequence[Candidates]) -> Answers:
     """Best-of-N as a model: its answers are those that the reward model picks."""
     picks = [(c.texts[c.pick], c.ended[c.pick], c.lengths[c.pick], c.proxy[c.pick]) for c in candidates]
     texts, ended, lengths, proxy = zip(*picks, strict=True)
@@ -169,6 +169,12 @@ def measure_by_proxy(answers: Answers, rival: Answers) -> ModelMeasures:
     }
 
 
+def point(measures: ModelMeasures, by: Measure) -> dict[str, Any]:
+    """A model's place on the plane of gold or proxy over KL."""
+    row: Mapping[str, Any] = measures
+    return {"kl": max(0.0, row["kl_to_sft"]), by: row[f"{by}_mean"], f"{by}_ci95": row[f"{by}_ci95"]}
+
+
 def held_out_loss(model: Model, demonstrations: Sequence[Example]) -> ModelMeasures:
     """Loss in nats per response token, end tokens included, and its exponential."""
     tokens = sum(len(e.response) for e in demonstrations)
@@ -176,7 +182,7 @@ def held_out_loss(model: Model, demonstrations: Sequence[Example]) -> ModelMeasu
     return {"heldout_loss": loss, "perplexity": float(np.exp(loss))}
 
 
-def implicit_accuracy(model: Model, reference: Model, pairs: Sequence[Sides]) -> ModelMeasures:
+def implicit_accuracy(model: Model, reference: Model, pairs: Sequence[EncodedPair]) -> ModelMeasures:
     """How often the reward that a policy implies, log pi - log ref (Rafailov et al. 2023), ranks a pair right."""
     sides = [side for pair in pairs for side in pair]
     rewards = (model.logps(sides) - reference.logps(sides)).reshape(-1, 2)
@@ -211,7 +217,7 @@ def reward_model_accuracy(
 
 
 def reward_model_accuracy_on_files(
-    reward_model: Model, pairs: Sequence[Sides], rng: np.random.Generator
+    reward_model: Model, pairs: Sequence[EncodedPair], rng: np.random.Generator
 ) -> RewardModelMeasures:
     """The reward model on people's comparisons, beside chance and the simplest rule: the longer answer wins."""
     chosen, rejected = _scores(reward_model, pairs)
@@ -230,7 +236,7 @@ def reward_model_accuracy_on_files(
     }
 
 
-def _scores(reward_model: Model, pairs: Sequence[Sides]) -> tuple[Array, Array]:
+def _scores(reward_model: Model, pairs: Sequence[EncodedPair]) -> tuple[Array, Array]:
     """Scores of the chosen and of the rejected answers, [pairs] each."""
     return reward_model.scores([c for c, _ in pairs]), reward_model.scores([r for _, r in pairs])
 

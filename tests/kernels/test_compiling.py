@@ -42,9 +42,10 @@ def test_without_a_place_for_the_cache_kernels_compile_all_the_same(tmp_path: Pa
 STEP = """
 import hashlib, sys
 from pathlib import Path
-from minipost.stages.pretrain import PretrainConfig, pretrain
+from minipost.stages import pretrain
+from minipost.stages.pretrain import PretrainConfig
 tiny = dict(tokens=9_000, dim=32, layers=1, hidden=64, vocab_size=512, world_share=0.25, batch_size=8)
-model = pretrain(PretrainConfig(out=Path(sys.argv[1]), **tiny))
+model = pretrain.run(PretrainConfig(out=Path(sys.argv[1]), **tiny))
 print(hashlib.sha256(b"".join(model.weights[n].tobytes() for n in sorted(model.weights))).hexdigest())
 print(float(abs(model.weights["embedding"]).sum()))
 """

@@ -21,6 +21,8 @@ from minipost.losses import exact_kl
 from minipost.model import Model, ModelConfig, generate, init_weights, logits, value_and_grad
 from minipost.runs import Run
 from minipost.stages import best_of_n, dpo, grpo, ppo
+from minipost.stages.pairs import EncodedPair
+from minipost.stages.rollouts import Prompts
 from minipost.text.batching import Example
 from minipost.world.micro import (
     MicroWorld,
@@ -52,11 +54,11 @@ def exact_logps(weights: Any) -> Any:
     return WORLD.response_logps(WORLD.node_logits(logits(weights, CONFIG, contexts)[:, 1:]))
 
 
-def prompts(rng: np.random.Generator, count: int) -> list[list[int]]:
-    return [[WORLD.end_id, i % WORLD.prompts] for i in range(count)]  # each equally often
+def prompts(rng: np.random.Generator, count: int) -> Prompts:
+    return Prompts([[WORLD.end_id, i % WORLD.prompts] for i in range(count)])  # each equally often
 
 
-def score(examples: Any, ended: Any) -> np.ndarray:
+def score(examples: Any) -> np.ndarray:
     return np.array([WORLD.rewards[e.prompt[-1], NUMBER[tuple(e.response)]] for e in examples])
 
 
@@ -71,8 +73,8 @@ def test_what_a_decoder_samples_is_what_the_world_says() -> None:
     np.testing.assert_allclose(np.exp(logps).sum(axis=1), 1, rtol=1e-5)
     rng = np.random.default_rng(0)
     for p, s in zip(
-        prompts(rng, 200),
-        generate(start.weights, CONFIG, prompts(rng, 200), rng, end_id=WORLD.end_id, max_new_tokens=3),
+        prompts(rng, 200).ids,
+        generate(start.weights, CONFIG, prompts(rng, 200).ids, rng, end_id=WORLD.end_id, max_new_tokens=3),
         strict=True,
     ):
         i = NUMBER[tuple(s.tokens)]
@@ -153,8 +155,8 @@ def test_P53_P85_the_gradient_of_a_rollout_is_the_gradient_of_the_objective() ->
 
     def sampled(rng: np.random.Generator) -> dict[str, np.ndarray]:
         roll = ppo.rollout(weights, reference, prompts, score, config.beta, rng, config)
-        shards = ppo.cut(roll, np.arange(config.rollout), config.row_length)
-        _, grads = value_and_grad(lambda t, s: ppo.losses(t, s, CONFIG, config), weights, shards)
+        shards = ppo.shard_minibatch(roll, np.arange(config.rollout), config.row_length)
+        _, grads = value_and_grad(lambda t, s: ppo.minibatch_loss(t, s, CONFIG, config), weights, shards)
         tokens = roll.mask.sum() / config.rollout  # the loss is a mean over tokens, J one over responses
         return {name: -grads[f"policy.{name}"] * tokens for name in moved}
 
@@ -171,7 +173,7 @@ def test_P53_P85_the_gradient_of_a_rollout_is_the_gradient_of_the_objective() ->
 
 
 # ------------------------------------------------------------------------------------------------------------------ DPO
-def sampled_pairs(ref: np.ndarray, count: int) -> list[dpo.Sides]:
+def sampled_pairs(ref: np.ndarray, count: int) -> list[EncodedPair]:
     """`count` comparisons a prompt of responses that the reference sampled, labelled by Bradley-Terry."""
     found = sample_preferences(np.random.default_rng(0), ref, WORLD.rewards, count)
     texts = [r[:n].tolist() for r, n in zip(WORLD.responses, WORLD.lengths, strict=True)]
@@ -204,8 +206,7 @@ def test_P75_picks_of_best_of_n_follow_their_exact_distribution(n: int) -> None:
     asked = [[WORLD.end_id, 0]] * (n * count)
     sampled = generate(start.weights, CONFIG, asked, rng, end_id=WORLD.end_id, max_new_tokens=3)
     numbers = np.array([NUMBER[tuple(s.tokens)] for s in sampled]).reshape(count, n)
-    task: Any = None
-    picks = [row[best_of_n.Candidates(task, [], [], [], WORLD.rewards[0, row]).pick] for row in numbers]
+    picks = [row[best_of_n.Candidates("", [], [], [], WORLD.rewards[0, row]).pick] for row in numbers]
     expected = count * np.exp(exact_best_of_n(exact_logps(start.weights), WORLD.rewards, n))[0]
     observed = np.bincount(picks, minlength=len(expected))
     rare = expected < 5

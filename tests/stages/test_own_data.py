@@ -16,13 +16,14 @@ from minipost.data import DataError
 from minipost.model import lora
 from minipost.model.folder import load_model
 from minipost.runs import RunError
+from minipost.stages import best_of_n, dpo, ppo, pretrain, reward, sft
 from minipost.stages.base import StageError
-from minipost.stages.best_of_n import BestOfNConfig, best_of_n
-from minipost.stages.dpo import DPOConfig, dpo
-from minipost.stages.ppo import PPOConfig, ppo
-from minipost.stages.pretrain import PretrainConfig, ordered_rows, pretrain
-from minipost.stages.reward import RewardConfig, reward
-from minipost.stages.sft import SFTConfig, sft
+from minipost.stages.best_of_n import BestOfNConfig
+from minipost.stages.dpo import DPOConfig
+from minipost.stages.ppo import PPOConfig
+from minipost.stages.pretrain import PretrainConfig, ordered_rows
+from minipost.stages.reward import RewardConfig
+from minipost.stages.sft import SFTConfig
 
 REAL = os.environ.get("MINIPOST_TEST_DATA")
 SMALL: dict[str, Any] = {
@@ -57,9 +58,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pairs = [{"prompt": q, "chosen": a, "rejected": b} for q, a, b in questions()]
     written(folder / "demonstrations.jsonl", demonstrations)
     written(folder / "pairs.jsonl", pairs)
-    pretrain(PretrainConfig(out=folder / "base", data=(folder / "book.txt",), context=160, **SMALL))
-    sft(SFTConfig(folder / "base", folder / "sft", data=(folder / "demonstrations.jsonl",), batch_size=8))
-    reward(RewardConfig(folder / "sft", out=folder / "reward", data=(folder / "pairs.jsonl",), batch_size=8))
+    pretrain.run(PretrainConfig(out=folder / "base", data=(folder / "book.txt",), context=160, **SMALL))
+    sft.run(SFTConfig(base=folder / "base", out=folder / "sft", data=(folder / "demonstrations.jsonl",), batch_size=8))
+    reward.run(RewardConfig(policy=folder / "sft", out=folder / "reward", data=(folder / "pairs.jsonl",), batch_size=8))
     return folder
 
 
@@ -71,7 +72,7 @@ def test_pretraining_reads_the_file_and_nothing_else(own: Path) -> None:
 
 
 def test_the_reward_model_and_dpo_start_at_ln_2(own: Path) -> None:
-    dpo(DPOConfig(own / "sft", out=own / "dpo", data=(own / "pairs.jsonl",), batch_size=8))
+    dpo.run(DPOConfig(policy=own / "sft", out=own / "dpo", data=(own / "pairs.jsonl",), batch_size=8))
     for name in ("reward", "dpo"):
         first, *_, last = rows(own / name)
         assert first["loss"] == pytest.approx(np.log(2), abs=1e-4)
@@ -90,8 +91,10 @@ def test_further_epochs_read_the_same_rows_in_another_order() -> None:
 
 def test_a_reward_model_through_adapters_keeps_what_it_started_from(own: Path, tmp_path: Path) -> None:
     """Only the adapted matrices and the head differ from the SFT model; the loss starts at ln 2 all the same."""
-    config = RewardConfig(own / "sft", out=tmp_path / "r", data=(own / "pairs.jsonl",), batch_size=8, lora_rank=2)
-    judge, start = reward(config), load_model(own / "sft")[0]
+    config = RewardConfig(
+        policy=own / "sft", out=tmp_path / "r", data=(own / "pairs.jsonl",), batch_size=8, lora_rank=2
+    )
+    judge, start = reward.run(config), load_model(own / "sft")[0]
     changed = {name for name, w in start.items() if not np.array_equal(judge.weights[name], w)}
     assert changed and all(name.endswith(lora.PARTS) for name in changed)
     assert judge.weights.keys() - start.keys() == {"score"} and np.any(judge.weights["score"])
@@ -99,21 +102,30 @@ def test_a_reward_model_through_adapters_keeps_what_it_started_from(own: Path, t
 
 
 def test_the_data_are_part_of_a_run_and_its_result(own: Path, tmp_path: Path) -> None:
-    again = SFTConfig(own / "base", tmp_path / "sft", data=(own / "demonstrations.jsonl",), batch_size=8)
-    sft(again)
+    again = SFTConfig(base=own / "base", out=tmp_path / "sft", data=(own / "demonstrations.jsonl",), batch_size=8)
+    sft.run(again)
     assert contents(tmp_path / "sft")["model.safetensors"] == contents(own / "sft")["model.safetensors"]
     assert str(own / "demonstrations.jsonl") in (tmp_path / "sft/config.json").read_text()
 
 
 def test_nothing_gold_is_logged_where_no_truth_is_known(own: Path) -> None:
     prompts = (own / "demonstrations.jsonl",)
-    ppo(
+    ppo.run(
         PPOConfig(
-            own / "sft", own / "reward", own / "ppo", data=prompts, iterations=2, rollout=8, epochs=1, max_new_tokens=8
+            policy=own / "sft",
+            reward=own / "reward",
+            out=own / "ppo",
+            data=prompts,
+            iterations=2,
+            rollout=8,
+            epochs=1,
+            max_new_tokens=8,
         )
     )
-    found = best_of_n(
-        BestOfNConfig(own / "sft", own / "reward", own / "bon", data=prompts, n=4, prompts=5, max_new_tokens=8)
+    found = best_of_n.run(
+        BestOfNConfig(
+            policy=own / "sft", reward=own / "reward", out=own / "bon", data=prompts, n=4, prompts=5, max_new_tokens=8
+        )
     )
     for name in ("ppo", "bon"):
         assert rows(own / name)
@@ -129,17 +141,17 @@ def test_nothing_gold_is_logged_where_no_truth_is_known(own: Path) -> None:
 def test_wrong_data_are_refused_before_a_run_is_made(own: Path, tmp_path: Path) -> None:
     bad = written(tmp_path / "bad.jsonl", [{"prompt": "p", "chosen": "c", "rejected": "c"}])
     for stage, config in (
-        (sft, SFTConfig(own / "base", tmp_path / "run", data=(own / "pairs.jsonl",))),
-        (reward, RewardConfig(own / "sft", out=tmp_path / "run", data=(bad,))),
-        (dpo, DPOConfig(own / "sft", out=tmp_path / "run", data=(bad,))),
+        (sft, SFTConfig(base=own / "base", out=tmp_path / "run", data=(own / "pairs.jsonl",))),
+        (reward, RewardConfig(policy=own / "sft", out=tmp_path / "run", data=(bad,))),
+        (dpo, DPOConfig(policy=own / "sft", out=tmp_path / "run", data=(bad,))),
         (pretrain, PretrainConfig(out=tmp_path / "run", data=(bad,))),
     ):
         with pytest.raises(DataError, match=r"holds comparisons|rows are bad"):
-            stage(config)  # type: ignore[operator]
+            stage.run(config)  # type: ignore[operator]
         assert not (tmp_path / "run").exists()
     (tmp_path / "short.txt").write_text("Too short.")
     with pytest.raises(StageError, match=r"tokens are too few.*give more text"):
-        pretrain(PretrainConfig(out=tmp_path / "run", data=(tmp_path / "short.txt",)))
+        pretrain.run(PretrainConfig(out=tmp_path / "run", data=(tmp_path / "short.txt",)))
     with pytest.raises(StageError, match="pass only one of them"):
         RewardConfig(preferences=bad, data=(bad,))
 
@@ -148,7 +160,11 @@ def test_bad_rows_are_left_out_if_asked_and_written_down(own: Path, tmp_path: Pa
     """What is learnt from the good rows is what a file of good rows alone would teach, bit for bit."""
     good = [{"instruction": q, "input": "", "output": a} for q, a, _ in questions()]
     written(tmp_path / "mixed.jsonl", [{"instruction": "", "input": "", "output": "x"}, *good, {"output": "y"}])
-    sft(SFTConfig(own / "base", tmp_path / "sft", data=(tmp_path / "mixed.jsonl",), skip_bad=True, batch_size=8))
+    sft.run(
+        SFTConfig(
+            base=own / "base", out=tmp_path / "sft", data=(tmp_path / "mixed.jsonl",), skip_bad=True, batch_size=8
+        )
+    )
     assert contents(tmp_path / "sft")["model.safetensors"] == contents(own / "sft")["model.safetensors"]
     report = [json.loads(line) for line in (tmp_path / "sft-dropped.jsonl").read_text().splitlines()]
     assert [row["line"] for row in report] == [1, 42]
@@ -158,11 +174,11 @@ def test_bad_rows_are_left_out_if_asked_and_written_down(own: Path, tmp_path: Pa
     pairs = [{"prompt": q, "chosen": a, "rejected": b} for q, a, b in questions()]
     for stage, config, name in ((reward, RewardConfig, "reward"), (dpo, DPOConfig, "dpo")):
         mixed = written(tmp_path / "pairs.jsonl", [*pairs, bad])
-        stage(config(own / "sft", out=tmp_path / name, data=(mixed,), skip_bad=True, batch_size=8))  # type: ignore[operator]
+        stage.run(config(policy=own / "sft", out=tmp_path / name, data=(mixed,), skip_bad=True, batch_size=8))  # type: ignore[operator]
         assert len((tmp_path / f"{name}-dropped.jsonl").read_text().splitlines()) == 1
         written(mixed, [bad])
         with pytest.raises(DataError, match=r"1 of 1 rows are bad(.|\n)*No row is left"):
-            stage(config(own / "sft", out=tmp_path / name, data=(mixed,), skip_bad=True, overwrite=True))  # type: ignore[operator]
+            stage.run(config(policy=own / "sft", out=tmp_path / name, data=(mixed,), skip_bad=True, overwrite=True))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -184,9 +200,9 @@ def test_impossible_configurations_are_refused(config: Any, wrong: dict[str, Any
 def test_models_that_do_not_belong_together_are_refused(own: Path, runs: Path, tmp_path: Path) -> None:
     for stage, config in ((ppo, PPOConfig), (best_of_n, BestOfNConfig)):
         with pytest.raises(StageError, match="different tokenizers"):
-            stage(config(policy=own / "sft", reward=runs / "reward", out=tmp_path / "run"))  # type: ignore[operator]
+            stage.run(config(policy=own / "sft", reward=runs / "reward", out=tmp_path / "run"))  # type: ignore[operator]
     with pytest.raises(RunError, match="is the folder of the policy model itself"):  # it would be its own reference
-        dpo(DPOConfig(own / "sft", out=own / "sft", data=(own / "pairs.jsonl",), overwrite=True))
+        dpo.run(DPOConfig(policy=own / "sft", out=own / "sft", data=(own / "pairs.jsonl",), overwrite=True))
 
 
 @pytest.mark.skipif(not REAL, reason="MINIPOST_TEST_DATA names no folder of real data")
@@ -198,10 +214,10 @@ def test_real_files_from_raw_text_to_dpo(tmp_path: Path, monkeypatch: pytest.Mon
     assert cli.main(["data", preferences, "--show", "0"]) == 2
     assert cli.main(["data", preferences, "--show", "0", "--skip-bad", "--out", "pairs.jsonl"]) == 0
     assert len(Path("pairs.jsonl").read_text().splitlines()) == 1094
-    pretrain(PretrainConfig(out=tmp_path / "base", data=(real / "tinyshakespeare.txt",), context=320, **SMALL))
-    sft(SFTConfig(tmp_path / "base", tmp_path / "sft", data=(real / "instruction-data.json",)))
-    reward(RewardConfig(tmp_path / "sft", out=tmp_path / "reward", data=(Path("pairs.jsonl"),)))
-    dpo(DPOConfig(tmp_path / "sft", out=tmp_path / "dpo", data=(Path("pairs.jsonl"),)))
+    pretrain.run(PretrainConfig(out=tmp_path / "base", data=(real / "tinyshakespeare.txt",), context=320, **SMALL))
+    sft.run(SFTConfig(base=tmp_path / "base", out=tmp_path / "sft", data=(real / "instruction-data.json",)))
+    reward.run(RewardConfig(policy=tmp_path / "sft", out=tmp_path / "reward", data=(Path("pairs.jsonl"),)))
+    dpo.run(DPOConfig(policy=tmp_path / "sft", out=tmp_path / "dpo", data=(Path("pairs.jsonl"),)))
     judged = rows(tmp_path / "reward")
     assert np.mean([row["accuracy"] for row in judged[-8:]]) > 0.6 > np.mean([row["accuracy"] for row in judged[:1]])
     margins = [row["rewards/margins"] for row in rows(tmp_path / "dpo")]

@@ -86,7 +86,7 @@ def test_labels_that_are_not_shifted_are_caught_at_step_0(
 
     monkeypatch.setattr(sft, "pack", unshifted)
     with pytest.raises(StageError, match="masks, positions"):
-        sft.sft(replace(configs(runs)["sft"], out=tmp_path / "sft"))
+        sft.run(replace(configs(runs)["sft"], out=tmp_path / "sft"))
 
 
 def test_another_temperature_in_training_is_caught_at_step_0(
@@ -94,7 +94,7 @@ def test_another_temperature_in_training_is_caught_at_step_0(
 ) -> None:
     monkeypatch.setattr(rollouts, "Sampling", lambda temperature: Sampling(temperature / 2))
     with pytest.raises(StageError, match="at step 0"):
-        ppo.ppo(replace(configs(runs)["ppo"], out=tmp_path / "ppo"))
+        ppo.run(replace(configs(runs)["ppo"], out=tmp_path / "ppo"))
 
 
 # ------------------------------------------------------------------------------------------------------------- resuming
@@ -259,7 +259,7 @@ def test_every_relative_of_dpo_learns(
     config = replace(
         configs(runs)["dpo"], out=tmp_path / "dpo", loss_type=loss_type, label_smoothing=smoothing, epochs=6
     )
-    dpo.dpo(config)
+    dpo.run(config)
     diary = rows(tmp_path / "dpo")
     assert diary[0]["loss"] == pytest.approx(start, rel=1e-5)
     assert np.mean([row["loss"] for row in diary[-3:]]) < start
@@ -284,12 +284,12 @@ def test_ppo_changes_the_policy_but_neither_reference_nor_judge(runs: Path, tmp_
     policy, judge = Model.load(config.policy), Model.load(config.reward, "score")
     before = {**policy.weights, **{f"judge.{n}": w for n, w in judge.weights.items()}}
     before = {name: w.copy() for name, w in before.items()}
-    asker = rollouts.Asker(World(0), policy)
+    prompts = rollouts.WorldPrompts(World(0), policy.tokenizer)
 
-    def score(examples: Any, ended: Any) -> Any:
+    def score(examples: Any) -> Any:
         return rollouts.reward_scores(judge, examples, config.row_length)
 
-    tuned = ppo.train(Run.create(config.out, "ppo", config, 0), policy, judge, asker.prompts, score, config)
+    tuned = ppo.train(Run.create(config.out, "ppo", config, 0), policy, judge, prompts.draw, score, config)
     assert tuned.keys() == policy.weights.keys()  # no value head in what is saved
     for name, w in before.items():
         now = judge.weights[name[6:]] if name.startswith("judge.") else policy.weights[name]
@@ -304,10 +304,12 @@ def test_a_group_is_compared_with_itself_alone(runs: Path, method: Any) -> None:
     policy, rng = Model.load(config.policy), np.random.default_rng
 
     def rolled(bonus: float) -> grpo.Rollout:
-        def score(examples: Any, ended: Any) -> Any:
+        def score(examples: Any) -> Any:
             return np.arange(12.0) + bonus * (np.arange(12) < 4)
 
-        return grpo.rollout(policy.weights, policy, rollouts.Asker(World(0), policy).prompts, score, rng(0), config)
+        return grpo.rollout(
+            policy.weights, policy, rollouts.WorldPrompts(World(0), policy.tokenizer).draw, score, rng(0), config
+        )
 
     roll, other = rolled(0.0), rolled(100.0)
     prompts = [tuple(e.prompt) for e in roll.examples]
@@ -326,7 +328,7 @@ def test_an_adaptive_beta_rises_while_the_kl_is_above_its_target(runs: Path, tmp
     config = replace(
         configs(runs)["ppo"], out=tmp_path / "ppo", kl_control="adaptive", kl_target=1e-3, kl_horizon=20, iterations=6
     )
-    ppo.ppo(config)
+    ppo.run(config)
     diary = rows(tmp_path / "ppo")
     for now, after in pairwise(diary):
         error = np.clip(now["objective/kl"] / 1e-3 - 1, -0.2, 0.2)
@@ -340,8 +342,8 @@ def test_truncated_answers_are_fined_and_no_end_is_forged(runs: Path) -> None:
     roll = ppo.rollout(
         weights,
         policy,
-        rollouts.Asker(World(0), policy).prompts,
-        lambda e, ended: np.full(len(e), 3.0),
+        rollouts.WorldPrompts(World(0), policy.tokenizer).draw,
+        lambda examples: np.full(len(examples), 3.0),
         0.0,
         np.random.default_rng(0),
         config,
@@ -357,10 +359,12 @@ def test_best_of_1_is_the_mean_and_best_of_n_the_pick(runs: Path) -> None:
     policy, judge = Model.load(config.policy), Model.load(config.reward, "score")
     world = World(0)
     tasks, gold = world.tasks("test", 12, np.random.default_rng(0)), Utility(world)
-    found = best_of_n.candidates(policy, judge, tasks, np.random.default_rng(1), n=6, max_new_tokens=16)
-    curve = {row["n"]: row for row in best_of_n.curve(found, gold)}
+    found = best_of_n.candidates(
+        policy, judge, [task.prompt for task in tasks], np.random.default_rng(1), n=6, max_new_tokens=16
+    )
+    curve = {row["n"]: row for row in best_of_n.curve(found, tasks, gold)}
     assert list(curve) == [1, 2, 4, 6]
-    golds = np.array([[gold(c.task, text) for text in c.texts] for c in found])
+    golds = np.array([[gold(task, text) for text in c.texts] for task, c in zip(tasks, found, strict=True)])
     assert curve[1]["gold"] == pytest.approx(golds.mean())
     assert curve[1]["kl"] == 0
     assert curve[6]["gold"] == pytest.approx(np.mean([g[c.pick] for g, c in zip(golds, found, strict=True)]))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minipost.model import heads
 from minipost.text.batching import BatchError, Example, Packed, pack, split_evenly, stream
 
 check = settings(deadline=None, max_examples=80)
@@ -86,7 +87,7 @@ def test_P13_each_response_token_is_predicted_once_the_end_included(batch: list[
 @given(batch=batches, row_length=st.integers(1, 24))
 def test_tables_hold_each_sequence_in_a_row(batch: list[Example], row_length: int) -> None:
     packed = pack(batch, row_length)
-    table = packed.table(packed.targets.astype(float))
+    table = heads.place(packed.targets.astype(float), packed.mask)
     assert packed.mask.sum(axis=1).tolist() == [len(e.response) for e in batch]
     for row, e in zip(table, batch, strict=True):
         assert row.tolist() == [*e.response] + [0] * (table.shape[1] - len(e.response))

@@ -21,9 +21,9 @@ from minipost.losses import wins
 from minipost.model import Model
 from minipost.runs import Run
 from minipost.stages import ppo
-from minipost.stages.best_of_n import BestOfNConfig, sample
+from minipost.stages.best_of_n import candidates
 from minipost.stages.dpo import DPOConfig
-from minipost.stages.rollouts import Asker, reward_scores
+from minipost.stages.rollouts import WorldPrompts, reward_scores
 from minipost.text import prompt_tokens
 from minipost.text.batching import Example
 from minipost.world import Task, Utility
@@ -89,9 +89,10 @@ def pool(lab: Lab, seed: int) -> Arrays:
     def make() -> Arrays:
         tasks, everyday = exam(lab, seed)
         rng, utility = np.random.default_rng([seed, 23]), Utility(village.world())
-        found = sample(Model.load(policy), Model.load(judge, "score"), tasks, rng, BestOfNConfig(n=N))
+        prompts = [task.prompt for task in tasks]
+        found = candidates(Model.load(policy), Model.load(judge, "score"), prompts, rng, N)
         proxy = np.array([c.proxy for c in found])
-        judged = [[utility.judge(c.task, text) for text in c.texts] for c in found]
+        judged = [[utility.judge(task, text) for text in c.texts] for task, c in zip(tasks, found, strict=True)]
         return {
             "proxy": proxy[:everyday],
             "gold": np.array([[j.total for j in row] for row in judged[:everyday]]),
@@ -292,15 +293,14 @@ def capped(lab: Lab, seed: int) -> Path:
 
     def make(folder: Path) -> None:
         start, scorer = Model.load(policy), Model.load(judge, "score")
-        source = Asker(village.world(), start)
+        prompts = WorldPrompts(village.world(), start.tokenizer)
 
-        def score(examples: Any, ended: Any) -> Any:
-            source.judge(examples)
+        def score(examples: Any) -> Any:
             beyond = np.array([max(0, len(e.response) - CAP) for e in examples])
             return reward_scores(scorer, examples, config.row_length) - PRICE * beyond
 
         run = Run.create(folder / "run", "ppo", config, seed, {"policy": policy, "reward": judge})
-        weights = ppo.train(run, start, scorer, source.prompts, score, config, lambda i, w: source.metrics())
+        weights = ppo.train(run, start, scorer, prompts.draw, score, config)
         run.finish(Model(weights, start.config, start.tokenizer), description="An assistant that keeps it short.")
 
     settings |= {"cap": CAP, "price": PRICE, "policy": policy, "judge": judge, "seed": seed}

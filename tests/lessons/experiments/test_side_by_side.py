@@ -51,12 +51,12 @@ def test_a_web_prompt_ends_where_a_line_of_the_web_ends(tmp_path: Path, monkeypa
     model, tasks = Model.load(corpus.base(lab, 1.0, 0)), corpus.exam(lab, 0)[:3]
     asked: list[list[int]] = []
 
-    def pretend(weights: object, config: object, prompts: list[list[int]], *_: object, **__: object) -> list[Sampled]:
+    def pretend(_: Model, prompts: list[list[int]], *__: object, **___: object) -> list[Sampled]:
         asked.extend(prompts)
         reply = model.tokenizer.encode(" It is so.\n > Is it?")
         return [Sampled(reply, np.zeros(len(reply)), False) for _ in prompts]
 
-    monkeypatch.setattr(asking, "generate", pretend)
+    monkeypatch.setattr(Model, "generate", pretend)
     assert asking.in_a_thread(model, tasks, np.random.default_rng(0)) == ["It is so."] * 3
     for prompt, task in zip(asked, tasks, strict=True):
         page = model.tokenizer.encode(indented(f"> {task.prompt}\nIt is so."))

@@ -1,4 +1,4 @@
-"""A run's metrics in TensorBoard, for those who have it open anyway: `--tensorboard`, then `tensorboard --logdir runs`.
+"""A run's metrics in TensorBoard, for those who use it already: `--tensorboard`, then `tensorboard --logdir runs`.
 
 The files are written by tensorboardX, a small package of its own that needs neither TensorFlow nor PyTorch.
 """
@@ -14,8 +14,8 @@ from minipost.files import RunError
 EVENTS = "tensorboard"  # the folder inside a run's
 
 
-class Board:
-    """Writes rows of metrics as scalars; the first one makes the folder."""
+class TensorBoard:
+    """Writes rows of metrics as scalars; the first row makes the folder."""
 
     def __init__(self, run: Path) -> None:
         """Errors: `RunError` if the package is missing, before anything is trained."""
@@ -27,9 +27,9 @@ class Board:
         self._open, self._folder = SummaryWriter, run / EVENTS
         self._writer: Any = None
 
-    def show(self, step: int, row: Mapping[str, Any]) -> None:
-        """Numbers become scalars under their own names; whatever else a row holds is left out."""
-        if self._writer is None:  # steps of an interrupted run that are made again replace those shown before
+    def log(self, step: int, row: Mapping[str, Any]) -> None:
+        """Numbers become scalars under their own names; other values are left out."""
+        if self._writer is None:  # a resumed run repeats steps: they replace those shown before
             self._writer = self._open(str(self._folder), purge_step=step)
         for name, value in row.items():
             if isinstance(value, int | float) and name != "step":
