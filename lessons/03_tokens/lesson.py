@@ -34,7 +34,7 @@ from lessons.experiments import Lab, measure, village
 from lessons.experiments.statistics import paired_interval
 from lessons.tools import say, show, source_of, table
 from lessons.tools.pictures import curve, heat, sweep, token_timeline
-from minipost.model import Model, heads
+from minipost.model import Model
 from minipost.text import Message, Tokenizer, bpe, chat, indented, prompt_tokens, render, response_tokens
 from minipost.text.batching import Example, pack
 from minipost.world import Demonstrator
@@ -378,7 +378,7 @@ examples = [
 
 def response_logps(rows):
     """log p(response) of every sequence in some rows."""
-    return np.asarray(heads.sequence_logps(base.weights, base.config, rows)).astype(float)
+    return base.token_logps(rows).sum(axis=1).astype(float)
 
 
 alone = np.concatenate([response_logps(pack([example], row_length=len(example))) for example in examples])

@@ -214,7 +214,7 @@ def rhyme_losses(model, seed, rhymes):
         whole = pages.rhyme(dice)
         examples = as_examples(model, ["\n".join(whole.split("\n")[:k]) for k in (1, 2, 3)])
         shards = [pack([e], 128) for e in examples]
-        nats = [-float(heads.sequence_logps(model.weights, model.config, s)[0]) for s in shards]
+        nats = [-float(model.token_logps(s).sum(axis=1)[0]) for s in shards]
         lines.append(
             [nats[0] / len(examples[0].response), *(np.diff(nats) / np.diff([len(e.response) for e in examples]))]
         )

@@ -34,7 +34,7 @@ from lessons.tools.pictures import curve, sweep, token_timeline
 from minipost.autograd import Tensor
 from minipost.laws import judge
 from minipost.losses import cross_entropy
-from minipost.model import Model, heads, logits
+from minipost.model import Model, logits
 from minipost.report.plots import pizza
 from minipost.report.wording import percent
 from minipost.runs.folder import read_metrics
@@ -133,7 +133,7 @@ for e in examples:
         loop.append(np.log(np.exp(row - row.max()).sum()) + row.max() - row[y])
 slow = stage.plain_loss(base.weights, base.config, examples)
 packed = pack(examples, 128)
-fast = -heads.response_logps(base.weights, base.config, packed)[0].sum() / len(packed.targets)
+fast = -base.token_logps(packed).sum() / len(packed.targets)
 table(
     ["loss of the base model on six demonstrations", "nats per token"],
     [["NumPy, a loop", f"{np.mean(loop):.6f}"], ["plain_loss", f"{slow:.6f}"], ["packed, compiled", f"{fast:.6f}"]],
@@ -176,7 +176,7 @@ tuned = Model.load(folder)
 
 def learned_logps(model):
     """log p of each response token of our example, [R]."""
-    return np.asarray(heads.response_logps(model.weights, model.config, pack([example], 128))[0])[0]
+    return model.token_logps(pack([example], 128))[0]
 
 
 before, after = learned_logps(base), learned_logps(tuned)

@@ -43,7 +43,7 @@ from lessons.tools.pictures import curve, heat, histogram_pair, sweep, token_tim
 from minipost.autograd import Tensor
 from minipost.laws import judge
 from minipost.losses import bradley_terry
-from minipost.model import Model, heads
+from minipost.model import Model
 from minipost.report.style import canvas, colour, styled
 from minipost.report.wording import number, percent
 from minipost.text import prompt_tokens, response_tokens
@@ -131,7 +131,7 @@ task = min(opinions(lab, 0), key=lambda task: len(task.prompt))
 text = min(side_answers(task, world.stance(task.key, "A")), key=len)
 t = tuned.tokenizer
 example = Example(prompt_tokens(t, task.prompt), response_tokens(t, text)[:-1])  # open-ended: manners may follow
-logps = heads.response_logps(tuned.weights, tuned.config, pack([example], 128))[0][0]  # [R]
+logps = tuned.token_logps(pack([example], 128))[0]  # [R]
 names = [t.decode([i]) for i in (*example.prompt, *example.response)]
 P = len(example.prompt)
 show(

@@ -31,7 +31,7 @@ from lessons.tools import say, show, source_of, table
 from lessons.tools.pictures import curve, sweep, token_timeline
 from minipost.autograd import Tensor
 from minipost.losses import dpo as losses
-from minipost.model import Model, heads
+from minipost.model import Model
 from minipost.report.style import MARKERS, canvas, colour, note, styled
 from minipost.runs import read_metrics
 from minipost.stages import dpo
@@ -165,7 +165,7 @@ pick = min(range(len(pairs)), key=awkward)
 batch = pack(encoded[pick], 128)
 print("packed tokens", batch.tokens.shape, " mask", batch.mask.shape, " response lengths", batch.lengths)
 print(f"prompt    {pairs[pick].prompt}\nchosen    {pairs[pick].chosen}\nrejected  {pairs[pick].rejected}")
-change = np.subtract(*[heads.response_logps(m.weights, m.config, batch)[0] for m in (tuned, sft)])  # [2, R]
+change = np.subtract(*[m.token_logps(batch) for m in (tuned, sft)])  # [2, R]
 for side, name in enumerate(("chosen", "rejected")):
     example, ratios = encoded[pick][side], change[side][batch.mask[side]]
     prompt, R = example.prompt[-2:], min(len(example.response), 14)

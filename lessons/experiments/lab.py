@@ -4,7 +4,7 @@ Lessons and claims share models. A *piece* is a folder that some function fills;
 that it was made from, so that another configuration is another folder and the same one is found again:
 
     lab = Lab()
-    base = lab.run(pretrain, PretrainConfig(tokens=lab.pick(200_000, 8_000)), about="60 s")     # a stage's run folder
+    base = lab.run(pretrain.run, PretrainConfig(tokens=lab.pick(200_000, 8_000)), about="60 s")  # a stage's run folder
     table = lab.numbers("landscape", {"beta": 0.1}, lambda: {"x": ..., "y": ...})                # arrays
 
 Everything is kept below `MINIPOST_LESSONS` (default: `runs/lessons` in the project). A name includes the configuration
@@ -78,16 +78,13 @@ class Lab:
 
     def run(self, stage: Callable[[Any], object], config: Any, about: str = "") -> Path:
         """The run folder of a stage, such as `lab.run(sft.run, SFTConfig(base=folder))`; `config.out` is set here."""
-        name = stage.__module__.rpartition(".")[2] if stage.__name__ == "run" else stage.__name__
-        return (
-            self.piece(
-                name,
-                dataclasses.replace(config, out=Path("here")),
-                lambda folder: stage(dataclasses.replace(config, out=folder / "run")),
-                about,
-            )
-            / "run"
-        )
+        module = stage.__module__.rpartition(".")[2]
+        name = module if stage.__name__ == "run" else stage.__name__  # every stage's function is called `run`
+
+        def make(folder: Path) -> None:
+            stage(dataclasses.replace(config, out=folder / "run"))
+
+        return self.piece(name, dataclasses.replace(config, out=Path("here")), make, about) / "run"
 
     def numbers(
         self, name: str, config: Any, make: Callable[[], Mapping[str, npt.ArrayLike]], about: str = ""

@@ -24,13 +24,10 @@ def save_model(folder: Path, weights: Mapping[str, Array], config: object, token
     save_arrays(folder / MODEL, weights, {"config": json.dumps(fields)})
 
 
-def load_model(
-    folder: Path | str, expected: Mapping[str, tuple[int, ...]] | None = None
-) -> tuple[dict[str, Array], dict[str, Any], Tokenizer]:
+def load_model(folder: Path | str) -> tuple[dict[str, Array], dict[str, Any], Tokenizer]:
     """(weights, model configuration, tokenizer) of a finished run, or of a folder that holds just these two files.
 
-    `expected` maps names to shapes and is compared by `check_shapes`. Errors: `RunError` or `TokenizerError`, one
-    sentence.
+    Errors: `RunError` or `TokenizerError`, one sentence.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -47,8 +44,6 @@ def load_model(
         config = None
     if not isinstance(config, dict):
         raise RunError(f"{folder / MODEL} does not say how its model is built; pass a model that minipost has saved.")
-    if expected is not None:
-        check_shapes(weights, expected, folder / MODEL)
     return weights, config, load_tokenizer(folder / TOKENIZER)
 
 

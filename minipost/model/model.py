@@ -19,7 +19,7 @@ from minipost.model.folder import check_shapes, load_model, save_model
 from minipost.model.generation import Sampled, Sampling, generate
 from minipost.model.parallel import map_shards
 from minipost.text import Message, Tokenizer, prompt_tokens
-from minipost.text.batching import Example, pack
+from minipost.text.batching import Example, Packed, pack
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,10 @@ class Model:
         ids = [prompt_tokens(self.tokenizer, prompt) for prompt in prompts]
         sampled = self.generate(ids, rng, max_new_tokens=max_new_tokens, sampling=Sampling(temperature))
         return [(self.tokenizer.decode(s.tokens, skip_special=True).strip(), s) for s in sampled]
+
+    def token_logps(self, batch: Packed, temperature: float = 1.0) -> Array:
+        """The log-probability of every response token of a packed batch, 0 where there is none: [S, R]."""
+        return np.asarray(heads.response_logps(self.weights, self.config, batch, temperature)[0])
 
     def logps(self, examples: Sequence[Example], row_length: int = 128, group: int = 128) -> Array:
         """log pi(response | prompt) of each example, end token included: [S]."""

@@ -61,14 +61,8 @@ if TYPE_CHECKING:  # a type only: who reads metrics should not wait for the kern
 
 CONFIG, METRICS, CHECKPOINT, CARD = "config.json", "metrics.jsonl", "checkpoint.safetensors", "MODEL_CARD.md"
 _FORMAT = "minipost-run-1"
-_NOT_IDENTITY = (
-    "out",
-    "resume",
-    "overwrite",
-    "seed",
-    "tensorboard",
-    "json",
-)  # fields about the folder and the terminal, and the seed, which is kept on its own
+# Fields about the folder and the terminal; and the seed, which the record holds on its own.
+_NOT_IDENTITY = ("out", "resume", "overwrite", "seed", "tensorboard", "json")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -160,10 +161,7 @@ def sample_answers(
     gold = None
     if prompts.gold is not None:
         gold = prompts.gold([policy.tokenizer.decode(s.tokens, skip_special=True) for s in sampled])
-
-    def reference_logps(batch: Packed) -> Array:
-        return np.asarray(heads.response_logps(reference.weights, reference.config, batch, config.temperature)[0])
-
+    reference_logps = partial(reference.token_logps, temperature=config.temperature)
     ref_logps = token_table(reference_logps, examples, config.row_length)
     mask = np.arange(ref_logps.shape[1]) < np.array([len(s.tokens) for s in sampled])[:, None]
     old_logps = np.zeros_like(ref_logps)
