@@ -34,9 +34,11 @@ class Point:
 
 
 @style.styled
-def roofline(here: Machine, points: Sequence[Point], title: str, threads: int | None = None) -> Figure:
+def roofline(this_machine: Machine, points: Sequence[Point], title: str, threads: int | None = None) -> Figure:
     """Both axes are logarithmic. `threads=1` draws the roof of one thread."""
-    peak, bandwidth = (here.sgemm_one, here.triad_one) if threads == 1 else (here.sgemm, here.triad)
+    peak, bandwidth = (
+        (this_machine.sgemm_one, this_machine.triad_one) if threads == 1 else (this_machine.sgemm, this_machine.triad)
+    )
     figure, ax = style.canvas(None, height=3.6, width=6.4)
     ridge = peak / bandwidth
     low = min([ridge / 4, *(p.intensity for p in points)]) / 2
@@ -44,17 +46,17 @@ def roofline(here: Machine, points: Sequence[Point], title: str, threads: int | 
     x = np.geomspace(low, high, 200)
     ax.loglog(x, np.minimum(peak, bandwidth * x) / 1e9, color=style.colour("ink"), label="roofline, measured")
     for name in dict.fromkeys(p.name for p in points):
-        mine = [p for p in points if p.name == name]
+        own_points = [p for p in points if p.name == name]
         colour, marker = LOOKS.get(name, ("muted", "P"))
         ax.plot(
-            [p.intensity for p in mine],
-            [p.flops / 1e9 for p in mine],
+            [p.intensity for p in own_points],
+            [p.flops / 1e9 for p in own_points],
             marker,
             color=style.colour(colour),
             label=name,
             markersize=5,
         )
-        for i, p in enumerate(sorted(mine, key=lambda p: p.flops)):  # neighbours' labels above and below in turn
+        for i, p in enumerate(sorted(own_points, key=lambda p: p.flops)):  # neighbours' labels above and below in turn
             if p.label:
                 at, shift = (p.intensity, p.flops / 1e9), (4.0, 3.0 if i % 2 else -8.0)
                 style.note(ax, p.label, at, shift, fontsize=6.5, color=style.colour("muted"))
@@ -67,11 +69,16 @@ def roofline(here: Machine, points: Sequence[Point], title: str, threads: int | 
 
 
 def save(
-    here: Machine, points: Sequence[Point], title: str, plot: Path | None, json: Path | None, threads: int | None = None
+    this_machine: Machine,
+    points: Sequence[Point],
+    title: str,
+    plot: Path | None,
+    json: Path | None,
+    threads: int | None = None,
 ) -> None:
     """Draw into `plot`, else beside the JSON file, else not at all."""
     path = plot or (json.with_suffix(".png") if json is not None else None)
     if path is not None and points:
         path.parent.mkdir(parents=True, exist_ok=True)
-        style.png(roofline(here, points, title, threads), path)
+        style.png(roofline(this_machine, points, title, threads), path)
         say(f"  drew {path}")

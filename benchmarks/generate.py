@@ -29,13 +29,13 @@ AGREE = 0.9  # share of greedily chosen tokens: after a near tie, decided by the
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    size: str = "S"  # XS, S or M
-    against: str = "installed"  # torch,transformers; or none
-    batches: tuple[int, ...] = (1, 16, 64)  # how many prompts at a time
-    rounds: int = 4  # blocks of each contender
-    seconds: float = 1.0  # a block
+    size: str = "S"  # size of the model: XS, S or M
+    against: str = "installed"  # peers: torch,transformers; or none
+    batches: tuple[int, ...] = (1, 16, 64)  # batch sizes: prompts at a time
+    rounds: int = 4  # how many blocks each contender runs
+    seconds: float = 1.0  # how long a block lasts
     json: Path | None = None  # where to write the results
-    plot: Path | None = None  # where to draw the roofline (PNG); beside the JSON file if not given
+    plot: Path | None = None  # where to draw the roofline (PNG); default: beside the JSON file
 
 
 def prompts_of(size: Size, batch: int) -> Array:
@@ -82,25 +82,25 @@ def torch_peer(size: Size, batch: int, workers: int) -> Job:
 def transformers_peer(size: Size, batch: int) -> Job:
     from benchmarks.peers.transformers_generate import generator
 
-    theirs = generator(size.config(PROMPT + NEW), spread_out(size), threads())
-    return job(size, batch, lambda prompts, t: theirs(prompts, NEW, t))
+    continue_prompts = generator(size.config(PROMPT + NEW), spread_out(size), threads())
+    return job(size, batch, lambda prompts, t: continue_prompts(prompts, NEW, t))
 
 
 def contenders_for(size: Size, batch: int, peers: Sequence[str]) -> list[Contender]:
-    found = [Contender("minipost", ours, (size, batch))]
+    contenders = [Contender("minipost", ours, (size, batch))]
     if "torch" in peers:
-        found += [Contender(f"torch, {n} threads", torch_peer, (size, batch, n)) for n in sorted({1, threads()})]
+        contenders += [Contender(f"torch, {n} threads", torch_peer, (size, batch, n)) for n in sorted({1, threads()})]
     if "transformers" in peers:
-        found.append(Contender("transformers", transformers_peer, (size, batch)))
-    return found
+        contenders.append(Contender("transformers", transformers_peer, (size, batch)))
+    return contenders
 
 
 def same_tokens(facts: Mapping[str, dict[str, Any]]) -> None:
     """Refuse contenders whose greedy continuations differ in more than a few tokens; keeps the share that agrees."""
-    mine = np.array(facts["minipost"]["greedy"])
-    for name, theirs in facts.items():
-        agree = float(np.mean(np.array(theirs.pop("greedy")) == mine))
-        theirs["agree"] = agree
+    own_tokens = np.array(facts["minipost"]["greedy"])
+    for name, peer_facts in facts.items():
+        agree = float(np.mean(np.array(peer_facts.pop("greedy")) == own_tokens))
+        peer_facts["agree"] = agree
         if agree < AGREE:
             raise BenchmarkError(f"{name} does other work: {agree:.0%} of its greedily chosen tokens are minipost's.")
 
@@ -135,27 +135,27 @@ def ratios(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {peer: rows[0]["tokens_per_second"] / speed for peer, speed in best.items()}
 
 
-def title(found: Mapping[str, Any]) -> str:
-    return f"generation, {found['size']}: prompts of {PROMPT} tokens, {NEW} new ones"
+def title(record: Mapping[str, Any]) -> str:
+    return f"generation, {record['size']}: prompts of {PROMPT} tokens, {NEW} new ones"
 
 
-def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def table(record: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of the results."""
     columns = ["", "batch", "tokens/s", "p10-p90", "minipost is", "GFLOP/s", "peak MB", "agree", "disturbed"]
-    mine = {r["batch"]: r["tokens_per_second"] for r in found["results"] if r["name"] == "minipost"}
+    own_speeds = {r["batch"]: r["tokens_per_second"] for r in record["results"] if r["name"] == "minipost"}
     rows = [
         [
             r["name"],
             str(r["batch"]),
             figure(r["tokens_per_second"]),
             f"{figure(r['tokens_per_second_p10'])}-{figure(r['tokens_per_second_p90'])}",
-            ratio(None if r["name"] == "minipost" else mine[r["batch"]] / r["tokens_per_second"]),
+            ratio(None if r["name"] == "minipost" else own_speeds[r["batch"]] / r["tokens_per_second"]),
             figure(r["flops"] / 1e9),
             figure(r["peak_mb"]),
             f"{r['agree']:.0%}",
             disturbed(r["disturbed"]),
         ]
-        for r in found["results"]
+        for r in record["results"]
     ]
     return columns, rows
 
@@ -170,18 +170,18 @@ def command(argv: Sequence[str]) -> None:
     size, peers = size_named(config.size), chosen(config.against, PEERS)
     if not config.batches or min(config.batches) < 1:
         raise BenchmarkError(f"--batches {config.batches} must be whole numbers from 1.")
-    here = machine.measure()
+    this_machine = machine.measure()
     measured = {batch: measure(size, batch, peers, config.rounds, config.seconds) for batch in config.batches}
-    found = {
+    record = {
         "benchmark": "generate",
         "size": size.name,
         "ratio": {str(batch): ratios(rows) for batch, rows in measured.items()},
-        "machine": here.to_dict(),
+        "machine": this_machine.to_dict(),
         "results": [row for rows in measured.values() for row in rows],
     }
-    show(title(found), *table(found), notes=[str(here)])
-    save(config.json, found)
+    show(title(record), *table(record), notes=[str(this_machine)])
+    save(config.json, record)
     points = [
-        chart.Point(r["name"].partition(",")[0], r["intensity"], r["flops"], label_of(r)) for r in found["results"]
+        chart.Point(r["name"].partition(",")[0], r["intensity"], r["flops"], label_of(r)) for r in record["results"]
     ]
-    chart.save(here, points, title(found), config.plot, config.json)
+    chart.save(this_machine, points, title(record), config.plot, config.json)

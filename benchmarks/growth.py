@@ -35,10 +35,10 @@ FIELDS = {"dim": "dim", "context": "tokens", "batch": "batch"}
 
 @dataclass(frozen=True)
 class GrowthConfig:
-    rounds: int = 2  # blocks of each point
-    seconds: float = 1.0  # a block
+    rounds: int = 2  # how many blocks each point runs
+    seconds: float = 1.0  # how long a block lasts
     json: Path | None = None  # where to write the results
-    plot: Path | None = None  # where to draw the curves (PNG); beside the JSON file if not given
+    plot: Path | None = None  # where to draw the curves (PNG); default: beside the JSON file
 
 
 def point(size: Size, rounds: int, seconds: float) -> dict[str, Any]:
@@ -83,15 +83,15 @@ def curve(axis: str, sizes: Sequence[Size], base_mb: float, rounds: int, seconds
     return {"axis": axis, "points": points, "exponents": fits}
 
 
-def title(found: Mapping[str, Any]) -> str:
+def title(record: Mapping[str, Any]) -> str:
     return f"growth of a training step: {START.layers} layers, dim {START.dim}, {START.batch} x {START.tokens} tokens"
 
 
-def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def table(record: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of the results."""
     columns = ["", "ms a step", "p10-p90", "GFLOP/s", "held MB", "formula MB", "T x T tables MB", "disturbed"]
     rows = []
-    for c in found["results"]:
+    for c in record["results"]:
         rows += [
             [
                 f"{c['axis']} {p['x']}",
@@ -112,17 +112,17 @@ def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 @style.styled
-def chart(found: Mapping[str, Any]) -> Figure:
+def chart(record: Mapping[str, Any]) -> Figure:
     """Time and memory along each axis, relative to its first point; dashed: the formulas."""
     drawing = Figure(figsize=(7.6, 3.2), layout="constrained")
-    for ax, mine, theory, name in zip(
+    for ax, measured, theory, name in zip(
         drawing.subplots(1, 2), ("median", "held_mb"), ("flops", "memory"), ("time", "memory held"), strict=True
     ):
-        for c, colour in zip(found["results"], ("sft", "ppo", "best_of_n"), strict=True):
+        for c, colour in zip(record["results"], ("sft", "ppo", "best_of_n"), strict=True):
             x = [p["x"] / c["points"][0]["x"] for p in c["points"]]
-            for key, look in ((mine, "o-"), (theory, "--")):
+            for key, look in ((measured, "o-"), (theory, "--")):
                 y = [p[key] / c["points"][0][key] for p in c["points"]]
-                label = c["axis"] if key == mine else None
+                label = c["axis"] if key == measured else None
                 ax.loglog(x, y, look, color=style.colour(colour), label=label, markersize=4)
         ax.set(xlabel="times the first point", ylabel="times the first point", title=name)
         ax.legend(loc="upper left")
@@ -131,13 +131,13 @@ def chart(found: Mapping[str, Any]) -> Figure:
 
 def command(argv: Sequence[str]) -> None:
     config = parse(GrowthConfig, argv, "python -m benchmarks growth", __doc__ or "")
-    here = machine.measure()
+    this_machine = machine.measure()
     base = point(SIZES["nano"], 1, 0.2)["peak_mb"]
     curves = [curve(axis, sizes, base, config.rounds, config.seconds) for axis, sizes in CURVES.items()]
-    found = {"benchmark": "growth", "base_mb": base, "machine": here.to_dict(), "results": curves}
-    show(title(found), *table(found), notes=[str(here)])
-    save(config.json, found)
+    record = {"benchmark": "growth", "base_mb": base, "machine": this_machine.to_dict(), "results": curves}
+    show(title(record), *table(record), notes=[str(this_machine)])
+    save(config.json, record)
     plot = config.plot or (config.json.with_suffix(".png") if config.json else None)
     if plot is not None:
-        style.png(chart(found), plot)
+        style.png(chart(record), plot)
         say(f"  drew {plot}")

@@ -137,14 +137,14 @@ def worker(contender: Contender) -> Any:
     Spawned, not forked: the threads of a BLAS or of OpenMP do not survive a fork.
     """
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs, contender.build, contender.arguments), daemon=True)
+    parent_end, worker_end = context.Pipe()
+    process = context.Process(target=serve, args=(worker_end, contender.build, contender.arguments), daemon=True)
     process.start()
-    theirs.close()
+    worker_end.close()
     try:
-        yield ours
+        yield parent_end
     finally:
-        ours.close()
+        parent_end.close()
         process.join(timeout=5)
         process.terminate()
         process.join()
@@ -167,7 +167,7 @@ def serve(connection: Connection, build: Callable[..., Job], arguments: tuple[An
 
 
 def answer(name: str, connection: Connection) -> Any:
-    """What the worker says next; its failure is raised here."""
+    """The worker's next message; if that is an error, it is raised."""
     try:
         message = connection.recv()
     except EOFError:

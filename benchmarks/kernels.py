@@ -33,14 +33,14 @@ PEERS = ("torch",)
 
 @dataclass(frozen=True)
 class KernelsConfig:
-    size: str = "S"  # whose shapes: XS, S or M
-    against: str = "installed"  # torch, or none
+    size: str = "S"  # size of the model that gives the shapes: XS, S or M
+    against: str = "installed"  # peers: torch, or none
     modules: Annotated[tuple[Path, ...], tyro.conf.arg(name="with")] = ()  # Python files that register more kernels
-    only: str = ""  # kernels whose name has this text
-    rounds: int = 8  # blocks of each contender
-    seconds: float = 0.03  # a block
+    only: str = ""  # only kernels whose name contains this text
+    rounds: int = 8  # how many blocks each contender runs
+    seconds: float = 0.03  # how long a block lasts
     json: Path | None = None  # where to write the results
-    plot: Path | None = None  # where to draw the roofline (PNG); beside the JSON file if not given
+    plot: Path | None = None  # where to draw the roofline (PNG); default: beside the JSON file
 
 
 def load(path: Path) -> None:
@@ -60,14 +60,14 @@ def load(path: Path) -> None:
 def contenders(kernel: Kernel, with_torch: bool) -> dict[str, Callable[[], Any]]:
     """Calls without arguments, each on inputs of its own (some kernels work in place); equal seeds, equal inputs."""
     calls = {"minipost": kernel.ours, "NumPy": kernel.reference}
-    found = {name: bound(call, kernel.make_inputs(np.random.default_rng(4))) for name, call in calls.items()}
+    bound_calls = {name: bound(call, kernel.make_inputs(np.random.default_rng(4))) for name, call in calls.items()}
     if with_torch and kernel.peer is not None:
         import torch
 
         inputs = kernel.make_inputs(np.random.default_rng(4))
         tensors = tuple(torch.from_numpy(x) if isinstance(x, np.ndarray) else x for x in inputs)
-        found["torch"] = torch.no_grad()(bound(kernel.peer, tensors))  # a peer that wants gradients turns them on
-    return found
+        bound_calls["torch"] = torch.no_grad()(bound(kernel.peer, tensors))  # a peer that wants gradients turns them on
+    return bound_calls
 
 
 def bound(call: Callable[..., Any], inputs: tuple[Any, ...]) -> Callable[[], Any]:
@@ -80,10 +80,10 @@ def verify(
     """All results must agree with those of `reference`, within `tolerance` of their largest entry."""
     results = {who: [np.asarray(x) for x in as_tuple(call())] for who, call in calls.items()}
     for who, arrays in results.items():
-        for mine, expected in zip(arrays, results[reference], strict=True):
-            error = float(np.max(np.abs(mine - expected), initial=0.0))
+        for array, expected in zip(arrays, results[reference], strict=True):
+            error = float(np.max(np.abs(array - expected), initial=0.0))
             limit = tolerance * float(np.max(np.abs(expected), initial=1e-6))
-            if mine.shape != expected.shape or not error <= limit:
+            if array.shape != expected.shape or not error <= limit:
                 raise BenchmarkError(f"{name}: {who} is off by {error:.3g} from the reference: correct it first.")
 
 
@@ -116,32 +116,32 @@ def interleaved(
     return times, min(1.0, max(0.0, lost) / (clock * machine.cores()))
 
 
-def row(kernel: Kernel, here: machine.Machine, config: KernelsConfig, with_torch: bool) -> dict[str, Any]:
+def row(kernel: Kernel, this_machine: machine.Machine, config: KernelsConfig, with_torch: bool) -> dict[str, Any]:
     """Everything about one kernel as JSON values."""
     calls = contenders(kernel, with_torch)
     verify(kernel.name, calls)
     times, lost = interleaved(calls, config.rounds, config.seconds)
     spreads = {name: spread(seconds) for name, seconds in times.items()}
-    mine = spreads["minipost"]["median"]
-    flops = kernel.flops / mine
+    seconds = spreads["minipost"]["median"]
+    flops = kernel.flops / seconds
     return {
         "name": kernel.name,
         **spreads["minipost"],
         "flops": flops,
-        "bytes_per_second": kernel.bytes / mine,
+        "bytes_per_second": kernel.bytes / seconds,
         "intensity": kernel.intensity,
-        "share_of_roofline": flops / min(here.sgemm_one, kernel.intensity * here.triad_one),
-        "ratio": {name: s["median"] / mine for name, s in spreads.items() if name != "minipost"},
+        "share_of_roofline": flops / min(this_machine.sgemm_one, kernel.intensity * this_machine.triad_one),
+        "ratio": {name: s["median"] / seconds for name, s in spreads.items() if name != "minipost"},
         "others": {name: s for name, s in spreads.items() if name != "minipost"},
         "disturbed": lost,
     }
 
 
-def title(found: Mapping[str, Any]) -> str:
-    return f"kernels on one thread, shapes of {found['size']}"
+def title(record: Mapping[str, Any]) -> str:
+    return f"kernels on one thread, shapes of {record['size']}"
 
 
-def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def table(record: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of the results."""
     columns = ["", "microseconds", "p10-p90", "GFLOP/s", "GB/s", "of roofline", "vs NumPy", "vs torch", "disturbed"]
     rows = [
@@ -156,7 +156,7 @@ def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             ratio(r["ratio"].get("torch")),
             disturbed(r["disturbed"]),
         ]
-        for r in found["results"]
+        for r in record["results"]
     ]
     return columns, rows
 
@@ -166,7 +166,7 @@ def measure(config: KernelsConfig, with_torch: bool) -> dict[str, Any]:
     wanted = [kernel for name, kernel in REGISTRY.items() if config.only.lower() in name.lower()]
     if not wanted:
         raise BenchmarkError(f"no kernel's name has {config.only!r} in it: they are {', '.join(REGISTRY)}.")
-    here = machine.measure()
+    this_machine = machine.measure()
     set_blas_threads(1)
     if with_torch:
         import torch
@@ -174,9 +174,9 @@ def measure(config: KernelsConfig, with_torch: bool) -> dict[str, Any]:
         torch.set_num_threads(1)
     results = []
     for kernel in wanted:
-        results.append(row(kernel, here, config, with_torch))
+        results.append(row(kernel, this_machine, config, with_torch))
         say(f"  {kernel.name}: {1e6 * results[-1]['median']:.4g} microseconds")
-    return {"benchmark": "kernels", "size": config.size, "machine": here.to_dict(), "results": results}
+    return {"benchmark": "kernels", "size": config.size, "machine": this_machine.to_dict(), "results": results}
 
 
 def command(argv: Sequence[str]) -> None:
@@ -185,9 +185,9 @@ def command(argv: Sequence[str]) -> None:
     peers = chosen(config.against, PEERS)
     for path in config.modules:
         load(path)
-    found = measure(config, "torch" in peers)
-    here = machine.Machine(**found["machine"])
-    show(title(found), *table(found), notes=[str(here), "vs: the other's time over minipost's"])
-    save(config.json, found)
-    points = [chart.Point("minipost", r["intensity"], r["flops"], r["name"]) for r in found["results"]]
-    chart.save(here, points, title(found), config.plot, config.json, threads=1)
+    record = measure(config, "torch" in peers)
+    this_machine = machine.Machine(**record["machine"])
+    show(title(record), *table(record), notes=[str(this_machine), "vs: the other's time over minipost's"])
+    save(config.json, record)
+    points = [chart.Point("minipost", r["intensity"], r["flops"], r["name"]) for r in record["results"]]
+    chart.save(this_machine, points, title(record), config.plot, config.json, threads=1)

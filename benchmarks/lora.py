@@ -32,14 +32,14 @@ HELD_OUT, SHOWN, ROW = 100, 4, 128
 
 @dataclass(frozen=True)
 class LoraConfig:
-    data: Path  # instruction-data-with-preference.json
+    data: Path  # the file of instructions with preferences: see above
     out: Path = Path("runs/lora")  # where the runs go
     pairs: int = 900  # how many of the rows to train on
-    rank: int = 16  # of the adapters
-    batch_size: int = 8  # demonstrations or pairs an update
-    sft_rate: float = 5e-4
-    dpo_rate: float = 1e-4
-    beta: float = 0.1
+    rank: int = 16  # rank of the adapters
+    batch_size: int = 8  # demonstrations or pairs per update
+    sft_rate: float = 5e-4  # learning rate of SFT
+    dpo_rate: float = 1e-4  # learning rate of DPO
+    beta: float = 0.1  # beta of DPO
 
 
 def read(path: Path) -> list[tuple[Pair, str]]:

@@ -61,7 +61,7 @@ def measure() -> Machine:
         cores=cores(),
         threads=threads(),
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        versions={name: found for name in PACKAGES if (found := version_of(name))},
+        versions={name: version for name in PACKAGES if (version := version_of(name))},
         sgemm=sgemm(threads()),
         sgemm_one=sgemm(1),
         triad=triad(threads()),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.peers.torch_autograd import functional, gradients, torch_module
 from benchmarks.registry import MakeInputs, register
 from benchmarks.sizes import Size
 from minipost.autograd.fused import split_heads
@@ -380,22 +381,3 @@ def decoding(B: int, T: int, H: int, C: int, V: int) -> None:
         flops=4 * B * V,
         bytes=4 * B * V,
     )
-
-
-# ----------------------------------------------------------------------------------------------------- PyTorch
-def torch_module() -> Any:
-    import torch
-
-    return torch
-
-
-def functional() -> Any:
-    return torch_module().nn.functional
-
-
-def gradients(function: Any, inputs: tuple[Array, ...], g: Array | None) -> tuple[Array, ...]:
-    """Forward, then autograd's gradients of the inputs; `g` is the gradient of the result (1 for a scalar)."""
-    torch = torch_module()
-    with torch.enable_grad():
-        leaves = [x.detach().requires_grad_() for x in inputs]
-        return torch.autograd.grad(function(*leaves), leaves, g)

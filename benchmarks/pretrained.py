@@ -31,8 +31,8 @@ PROMPT = "Explain in detail how a sailing ship moves against the wind."
 @dataclass(frozen=True)
 class PretrainedConfig:
     source: Path = Path("smollm2")  # a checkpoint that `minipost import` understands
-    tokens: int = 64  # new tokens a round
-    rounds: int = 5  # the best of them counts
+    tokens: int = 64  # new tokens per round
+    rounds: int = 5  # how often each answer is timed; the fastest counts
 
 
 def ours(model: Model, prompt: list[int], tokens: int) -> list[int]:
@@ -43,7 +43,7 @@ def ours(model: Model, prompt: list[int], tokens: int) -> list[int]:
     return sampled.tokens
 
 
-def theirs(model: Model) -> Callable[[list[int], int], list[int]] | None:
+def peer(model: Model) -> Callable[[list[int], int], list[int]] | None:
     """The same weights in transformers; None where it is not installed."""
     try:
         import torch
@@ -57,14 +57,14 @@ def theirs(model: Model) -> Callable[[list[int], int], list[int]] | None:
         export_run(ExportConfig(run, Path(folder) / "hf"))
         loaded = transformers.AutoModelForCausalLM.from_pretrained(Path(folder) / "hf", dtype=torch.float32)
 
-    def run_theirs(prompt: list[int], tokens: int) -> list[int]:
+    def run_peer(prompt: list[int], tokens: int) -> list[int]:
         ids = torch.tensor([prompt])
         limits = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False, "pad_token_id": 0}
         with torch.no_grad():
             out = loaded.generate(ids, attention_mask=torch.ones_like(ids), eos_token_id=None, **limits)
         return out[0, len(prompt) :].tolist()
 
-    return run_theirs
+    return run_peer
 
 
 def command(argv: Sequence[str]) -> None:
@@ -72,7 +72,7 @@ def command(argv: Sequence[str]) -> None:
     model = read(args.source)
     size = sum(w.nbytes for name, w in model.weights.items() if name != "embedding" or model.config.tied)
     prompt = prompt_tokens(model.tokenizer, PROMPT)
-    other = theirs(model)
+    other = peer(model)
     contenders = {"minipost": lambda n: ours(model, prompt, n)}
     if other is not None:
         contenders["transformers"] = lambda n: other(prompt, n)

@@ -31,13 +31,13 @@ other.
 
 @dataclass(frozen=True)
 class ResultsConfig:
-    folder: Path = HERE / "results"  # JSON files of runs
+    folder: Path = HERE / "results"  # the folder with the JSON files of runs
     out: Path = HERE / "RESULTS.md"  # the page to write
 
 
 def read(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Every run in a folder, by benchmark and size. Errors: `BenchmarkError` for none, or a file that is no run."""
-    found = []
+    records = []
     for path in sorted(folder.glob("*.json")):
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
@@ -45,29 +45,29 @@ def read(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
             raise BenchmarkError(f"{path} is no JSON ({error}): write it again with --json.") from None
         if not isinstance(values, dict) or values.get("benchmark") not in ORDER:
             raise BenchmarkError(f"{path} is no benchmark's result: write it again with --json, or move it away.")
-        found.append((path, values))
-    if not found:
+        records.append((path, values))
+    if not records:
         raise BenchmarkError(f"there are no results in {folder}: run a benchmark with --json {folder}/NAME.json.")
     sizes = ("nano", "XS", "S", "M")
-    return sorted(found, key=lambda f: (ORDER.index(f[1]["benchmark"]), sizes.index(f[1].get("size", "nano"))))
+    return sorted(records, key=lambda f: (ORDER.index(f[1]["benchmark"]), sizes.index(f[1].get("size", "nano"))))
 
 
-def page(found: Sequence[tuple[Path, Mapping[str, Any]]]) -> str:
+def page(records: Sequence[tuple[Path, Mapping[str, Any]]]) -> str:
     """The whole of RESULTS.md."""
-    return "\n".join([INTRODUCTION, *(section(path, values) for path, values in found)])
+    return "\n".join([INTRODUCTION, *(section(path, values) for path, values in records)])
 
 
-def section(path: Path, found: Mapping[str, Any]) -> str:
+def section(path: Path, record: Mapping[str, Any]) -> str:
     """One run: its title, its machine, its table."""
-    module = import_module(f"benchmarks.{found['benchmark']}")
-    here = Machine(**found["machine"])
-    columns, rows = module.table(found)
-    versions = ", ".join(f"{name} {version}" for name, version in here.versions.items())
-    title = module.title(found)
+    module = import_module(f"benchmarks.{record['benchmark']}")
+    this_machine = Machine(**record["machine"])
+    columns, rows = module.table(record)
+    versions = ", ".join(f"{name} {version}" for name, version in this_machine.versions.items())
+    title = module.title(record)
     lines = [
         f"## {title[0].upper()}{title[1:]}",
         "",
-        f"{here}. {here.system}, {versions}. [JSON](results/{path.name})",
+        f"{this_machine}. {this_machine.system}, {versions}. [JSON](results/{path.name})",
         "",
     ]
     lines += [markdown(columns), markdown(["-"] + ["-:"] * (len(columns) - 1)), *map(markdown, rows), ""]

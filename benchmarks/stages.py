@@ -44,10 +44,10 @@ LENGTHS = {"equal": (64, 64), "mixed": (20, 108)}  # tokens of a side, from and 
 
 @dataclass(frozen=True)
 class StagesConfig:
-    size: str = "S"  # XS, S or M
-    against: str = "installed"  # torch, or none
-    rounds: int = 4  # blocks of each contender
-    seconds: float = 1.5  # a block
+    size: str = "S"  # size of the model: XS, S or M
+    against: str = "installed"  # peers: torch, or none
+    rounds: int = 4  # how many blocks each contender runs
+    seconds: float = 1.5  # how long a block lasts
     json: Path | None = None  # where to write the results
 
 
@@ -145,14 +145,14 @@ def ppo_config() -> ppo.PPOConfig:
 
 
 def our_ppo(size: Size) -> Job:
-    config, model, asked = ppo_config(), model_of(size), prompts_of(size)
-    judge = Model(with_head(model.weights, model.config, "score"), model.config, model.tokenizer)
+    config, model, prompts = ppo_config(), model_of(size), prompts_of(size)
+    reward_model = Model(with_head(model.weights, model.config, "score"), model.config, model.tokenizer)
 
     def score(examples: Sequence[Example]) -> Any:
-        return ppo.reward_scores(judge, examples, config.row_length)
+        return ppo.reward_scores(reward_model, examples, config.row_length)
 
     def loop(run: Run) -> None:
-        ppo.train(run, model, judge, lambda rng, count: Prompts(asked), score, config)
+        ppo.train(run, model, reward_model, lambda rng, count: Prompts(prompts), score, config)
 
     return paced(loop, config, "val/ratio", "updates", "response/length")
 
@@ -216,9 +216,9 @@ class Comparison:
 def comparisons(size: Size) -> list[Comparison]:
     out = []
     for lengths, (low, high) in LENGTHS.items():
-        said = f"{low} tokens" if low == high else f"{low} to {high} tokens"
+        tokens = f"{low} tokens" if low == high else f"{low} to {high} tokens"
         for stage, build in (("dpo", our_dpo), ("reward", our_reward)):
-            title = f"{'DPO' if stage == 'dpo' else 'reward model'}, {said}"
+            title = f"{'DPO' if stage == 'dpo' else 'reward model'}, {tokens}"
             out.append(Comparison(title, build, torch_pairs, (size, lengths), (stage, size, lengths), BATCH, "pairs"))
     out.append(Comparison("PPO iteration", our_ppo, torch_ppo, (size,), (size,), PROMPTS, "responses"))
     return out
@@ -226,12 +226,12 @@ def comparisons(size: Size) -> list[Comparison]:
 
 def same_work(facts: Mapping[str, Mapping[str, float]]) -> None:
     """Refuse a peer whose first loss and gradient norm (PPO: ratio and number of updates) differ."""
-    mine = facts["minipost"]
-    for name, theirs in facts.items():
-        for fact in mine.keys() - {"length"}:
-            if not np.isclose(theirs[fact], mine[fact], rtol=2e-3):
+    own_facts = facts["minipost"]
+    for name, peer_facts in facts.items():
+        for fact in own_facts.keys() - {"length"}:
+            if not np.isclose(peer_facts[fact], own_facts[fact], rtol=2e-3):
                 raise BenchmarkError(
-                    f"{name} does other work: its {fact} is {theirs[fact]:.6g}, ours {mine[fact]:.6g}."
+                    f"{name} does other work: its {fact} is {peer_facts[fact]:.6g}, ours {own_facts[fact]:.6g}."
                 )
 
 
@@ -244,11 +244,11 @@ def measure(c: Comparison, peers: Sequence[str], rounds: int, seconds: float) ->
     return [{"stage": c.name, "unit": c.unit, "per_second": c.samples / s["median"], **s} for s in summaries]
 
 
-def title(found: Mapping[str, Any]) -> str:
-    return f"stages, {found['size']}"
+def title(record: Mapping[str, Any]) -> str:
+    return f"stages, {record['size']}"
 
 
-def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def table(record: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of the results."""
     columns = ["", "", "a second", "ms a step", "p10-p90", "minipost is", "peak MB", "disturbed"]
     rows = [
@@ -258,11 +258,11 @@ def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             f"{figure(r['per_second'])} {r['unit']}",
             figure(1e3 * r["median"]),
             f"{figure(1e3 * r['p10'])}-{figure(1e3 * r['p90'])}",
-            ratio(found["ratio"][r["stage"]].get(r["name"])),
+            ratio(record["ratio"][r["stage"]].get(r["name"])),
             figure(r["peak_mb"]),
             disturbed(r["disturbed"]),
         ]
-        for r in found["results"]
+        for r in record["results"]
     ]
     return columns, rows
 
@@ -270,17 +270,17 @@ def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 def command(argv: Sequence[str]) -> None:
     config = parse(StagesConfig, argv, "python -m benchmarks stages", __doc__ or "")
     size, peers = size_named(config.size), chosen(config.against, PEERS)
-    here = machine.measure()
+    this_machine = machine.measure()
     measured = {c.name: measure(c, peers, config.rounds, config.seconds) for c in comparisons(size)}
-    found = {
+    record = {
         "benchmark": "stages",
         "size": size.name,
         "ratio": {
             name: {r["name"]: rows[0]["per_second"] / r["per_second"] for r in rows[1:]}
             for name, rows in measured.items()
         },
-        "machine": here.to_dict(),
+        "machine": this_machine.to_dict(),
         "results": [row for rows in measured.values() for row in rows],
     }
-    show(title(found), *table(found), notes=[str(here)])
-    save(config.json, found)
+    show(title(record), *table(record), notes=[str(this_machine)])
+    save(config.json, record)

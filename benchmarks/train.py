@@ -38,12 +38,12 @@ NEVER = -1  # a document's first token that never comes: every row is one docume
 
 @dataclass(frozen=True)
 class TrainConfig:
-    size: str = "S"  # XS, S or M
-    against: str = "installed"  # torch,compile,jax; or none
-    rounds: int = 6  # blocks of each contender
-    seconds: float = 1.0  # a block
+    size: str = "S"  # size of the model: XS, S or M
+    against: str = "installed"  # peers: torch,compile,jax; or none
+    rounds: int = 6  # how many blocks each contender runs
+    seconds: float = 1.0  # how long a block lasts
     json: Path | None = None  # where to write the results
-    plot: Path | None = None  # where to draw the roofline (PNG); beside the JSON file if not given
+    plot: Path | None = None  # where to draw the roofline (PNG); default: beside the JSON file
 
 
 def stream_of(size: Size, batches: int = 8) -> Array:
@@ -132,19 +132,23 @@ BUILDERS: dict[str, tuple[Callable[..., Job], tuple[Any, ...]]] = {
 
 def same_work(facts: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse contenders with another number of parameters or other losses over four steps, three of them updated."""
-    mine = facts["minipost"]
-    for name, theirs in facts.items():
-        if "losses" not in theirs:
+    own_facts = facts["minipost"]
+    for name, peer_facts in facts.items():
+        if "losses" not in peer_facts:
             continue
-        if theirs["parameters"] != mine["parameters"]:
-            raise BenchmarkError(f"{name} has {theirs['parameters']} parameters, minipost {mine['parameters']}.")
-        if not np.allclose(theirs["losses"], mine["losses"], rtol=2e-4):
-            raise BenchmarkError(f"{name} does other work: its losses are {theirs['losses']}, ours {mine['losses']}.")
+        if peer_facts["parameters"] != own_facts["parameters"]:
+            raise BenchmarkError(
+                f"{name} has {peer_facts['parameters']} parameters, minipost {own_facts['parameters']}."
+            )
+        if not np.allclose(peer_facts["losses"], own_facts["losses"], rtol=2e-4):
+            raise BenchmarkError(
+                f"{name} does other work: its losses are {peer_facts['losses']}, ours {own_facts['losses']}."
+            )
 
 
 def measure(size: Size, peers: Sequence[str], rounds: int, seconds: float) -> dict[str, Any]:
     """Everything as JSON values: machine, ratios, and a row for each contender."""
-    here = machine.measure()
+    this_machine = machine.measure()
     contenders = [Contender("minipost", ours, (size,))]
     contenders += [Contender(peer, BUILDERS[peer][0], (size, *BUILDERS[peer][1])) for peer in peers]
     contenders.append(Contender(ROOF, matrix_products, (size,)))
@@ -160,28 +164,28 @@ def measure(size: Size, peers: Sequence[str], rounds: int, seconds: float) -> di
             "tokens_per_second_p10": N / s["p90"],
             "tokens_per_second_p90": N / s["p10"],
             "flops": flops,
-            "share_of_sgemm": flops / here.sgemm,
+            "share_of_sgemm": flops / this_machine.sgemm,
             "share_of_products": flops / limit["flops"],
         }
         results.append(s)
-    mine = results[0]["tokens_per_second"]
+    own_speed = results[0]["tokens_per_second"]
     return {
         "benchmark": "train",
         "size": size.name,
-        "ratio": {r["name"]: mine / r["tokens_per_second"] for r in results[1:]},
-        "machine": here.to_dict(),
+        "ratio": {r["name"]: own_speed / r["tokens_per_second"] for r in results[1:]},
+        "machine": this_machine.to_dict(),
         "intensity": size.step_flops / size.step_bytes,
         "limit": limit,
         "results": results,
     }
 
 
-def title(found: Mapping[str, Any]) -> str:
-    size, parameters = size_named(found["size"]), found["results"][0]["parameters"]
+def title(record: Mapping[str, Any]) -> str:
+    size, parameters = size_named(record["size"]), record["results"][0]["parameters"]
     return f"training step, {size.name}: {parameters:,} parameters, {size.batch} x {size.tokens} tokens"
 
 
-def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def table(record: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of the results."""
     columns = ["", "tokens/s", "p10-p90", "minipost is", "GFLOP/s", "of sgemm", "of products", "peak MB", "disturbed"]
     rows = [
@@ -189,16 +193,16 @@ def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             r["name"],
             figure(r["tokens_per_second"]),
             f"{figure(r['tokens_per_second_p10'])}-{figure(r['tokens_per_second_p90'])}",
-            ratio(found["ratio"].get(r["name"])),
+            ratio(record["ratio"].get(r["name"])),
             figure(r["flops"] / 1e9),
             f"{r['share_of_sgemm']:.0%}",
             f"{r['share_of_products']:.0%}",
             figure(r["peak_mb"]),
             disturbed(r["disturbed"]),
         ]
-        for r in found["results"]
+        for r in record["results"]
     ]
-    limit = found["limit"]
+    limit = record["limit"]
     rows.append([ROOF, "", "", "", figure(limit["flops"] / 1e9), "", "", "", disturbed(limit["disturbed"])])
     return columns, rows
 
@@ -206,10 +210,10 @@ def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 def command(argv: Sequence[str]) -> None:
     config = parse(TrainConfig, argv, "python -m benchmarks train", __doc__ or "")
     size, peers = size_named(config.size), chosen(config.against, PEERS)
-    found = measure(size, peers, config.rounds, config.seconds)
-    here = machine.Machine(**found["machine"])
-    notes = [str(here), f"first losses, on all sides: {found['results'][0]['losses']}"]
-    show(title(found), *table(found), notes=notes)
-    save(config.json, found)
-    points = [chart.Point(r["name"], found["intensity"], r["flops"]) for r in found["results"]]
-    chart.save(here, points, title(found), config.plot, config.json)
+    record = measure(size, peers, config.rounds, config.seconds)
+    this_machine = machine.Machine(**record["machine"])
+    notes = [str(this_machine), f"first losses, on all sides: {record['results'][0]['losses']}"]
+    show(title(record), *table(record), notes=notes)
+    save(config.json, record)
+    points = [chart.Point(r["name"], record["intensity"], r["flops"]) for r in record["results"]]
+    chart.save(this_machine, points, title(record), config.plot, config.json)

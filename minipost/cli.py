@@ -1,7 +1,8 @@
 """The `minipost` command: finds the sub-command, and turns what goes wrong into one sentence.
 
-A command is a function `command(argv)` in the module that does the work. The table below names it as text, and it is
-imported when it is called: `minipost --help` must not wait for NumPy and Numba.
+A command is a function `command(argv)` in the module that does the work. The table below names it as text, and its
+module is imported when it is called: `minipost --help` must not wait for NumPy and Numba. `minipost.completion` reads
+the same table.
 
 Results go to standard output, progress and messages to standard error. Exit codes: see `EXIT_CODES`.
 """
@@ -14,41 +15,77 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 from minipost import __version__
 from minipost.errors import UserError
 
-COMMANDS = {  # name: (module:function, what it does)
-    "tour": (
+
+class Command(NamedTuple):
+    """Where a command stands: `command(argv)` in a module, and beside it the source of its flags."""
+
+    function: str  # "module:function"
+    options: str  # in that module: the configuration dataclass, or the function that makes the argparse parser
+    summary: str
+
+
+COMMANDS = {
+    "tour": Command(
         "minipost.tour.command:command",
+        "FilesTourConfig",
         "the whole pipeline, in the simulated world or on your data, with a report",
     ),
-    "pretrain": ("minipost.stages.pretrain:command", "learn the language and the facts of a noisy web"),
-    "sft": ("minipost.stages.sft:command", "learn to converse from demonstrations"),
-    "reward": ("minipost.stages.reward:command", "learn a reward model from comparisons"),
-    "best-of-n": ("minipost.stages.best_of_n:command", "answer N times and keep what the reward model likes best"),
-    "ppo": ("minipost.stages.ppo:command", "raise the reward by reinforcement learning, near the SFT model"),
-    "grpo": (
-        "minipost.stages.grpo:command",
-        "the same without a value network: GRPO and RLOO compare a group of answers",
+    "pretrain": Command(
+        "minipost.stages.pretrain:command", "PretrainConfig", "learn the language and the facts of a noisy web"
     ),
-    "dpo": ("minipost.stages.dpo:command", "learn from comparisons directly, without a reward model"),
-    "data": ("minipost.data.command:command", "examine a file of your own: format, bad rows, counts, tokens"),
-    "plot": ("minipost.report.compare:command", "compare the metrics of runs in one figure"),
-    "chat": ("minipost.tour.chat:command", "talk with a trained model"),
-    "import": (
+    "sft": Command("minipost.stages.sft:command", "SFTConfig", "learn to converse from demonstrations"),
+    "reward": Command("minipost.stages.reward:command", "RewardConfig", "learn a reward model from comparisons"),
+    "best-of-n": Command(
+        "minipost.stages.best_of_n:command", "BestOfNConfig", "answer N times and keep what the reward model likes best"
+    ),
+    "ppo": Command(
+        "minipost.stages.ppo:command", "PPOConfig", "raise the reward by reinforcement learning, near the SFT model"
+    ),
+    "grpo": Command(
+        "minipost.stages.grpo:command",
+        "GRPOConfig",
+        "PPO without a value network: GRPO and RLOO compare a group of answers",
+    ),
+    "dpo": Command(
+        "minipost.stages.dpo:command", "DPOConfig", "learn from comparisons directly, without a reward model"
+    ),
+    "data": Command(
+        "minipost.data.command:command", "DataConfig", "examine a file of your own: format, bad rows, counts, tokens"
+    ),
+    "plot": Command("minipost.report.compare:command", "PlotConfig", "compare the metrics of runs in one figure"),
+    "chat": Command("minipost.tour.chat:command", "ChatConfig", "talk with a trained model"),
+    "import": Command(
         "minipost.interop.command:import_command",
+        "ImportConfig",
         "bring in a checkpoint: Hugging Face, GGUF, llama2.c, smollm2",
     ),
-    "export": ("minipost.interop.command:export_command", "take a trained model out, as a folder for transformers"),
-    "laws": ("minipost.laws.command:command", "hold a loss, ours or yours, to the laws of its maths"),
-    "claims": ("lessons.experiments.command:command", "measure what is said about post-training, claim by claim"),
-    "lesson": ("lessons.tools.command:lesson_command", "build a lesson's page, or check that it is fresh"),
-    "exercise": ("lessons.tools.command:exercise_command", "check your solutions of a lesson's exercises"),
-    "site": ("lessons.tools.site.command:command", "build lessons, claims and API as a site that works offline"),
-    "eval": ("minipost.tour.evaluate:command", "measure a trained model"),
+    "export": Command(
+        "minipost.interop.command:export_command",
+        "ExportConfig",
+        "take a trained model out, as a folder for transformers",
+    ),
+    "laws": Command("minipost.laws.command:command", "parser", "hold a loss, ours or yours, to the laws of its maths"),
+    "claims": Command(
+        "lessons.experiments.command:command", "parser", "measure what is said about post-training, claim by claim"
+    ),
+    "lesson": Command(
+        "lessons.tools.command:lesson_command", "lesson_parser", "build a lesson's page, or check that it is fresh"
+    ),
+    "exercise": Command(
+        "lessons.tools.command:exercise_command", "exercise_parser", "check your solutions of a lesson's exercises"
+    ),
+    "site": Command(
+        "lessons.tools.site.command:command", "parser", "build lessons, claims and API as a site that works offline"
+    ),
+    "eval": Command("minipost.tour.evaluate:command", "EvalConfig", "measure a trained model"),
 }
-COMPLETION = "minipost.completion:command"
+COMPLETION = Command("minipost.completion:command", "", "print a script that completes commands and flags")
 EXIT_CODES = """exit codes:
   0    done
   1    a bug of ours, with its traceback; minipost laws: a law is broken
@@ -69,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(name: str, *rest: str) -> int:
-    """One command, with what goes wrong turned into one sentence and an exit code."""
+    """Run one command; an error becomes one sentence and an exit code."""
     if name in ("-h", "--help", "help"):
         print(_help())
         return 0
@@ -81,11 +118,9 @@ def run(name: str, *rest: str) -> int:
         fix = f"did you mean {close[0]}?" if close else "see minipost --help."
         print(f"minipost: error: There is no command {name!r}; {fix}", file=sys.stderr)
         return 2
-    module, function = COMPLETION.split(":") if name == "--completion" else COMMANDS[name][0].split(":")
     try:
-        if module.startswith("lessons."):
-            _checkout_for(name)
-        return getattr(import_module(module), function)(list(rest)) or 0
+        command = COMPLETION if name == "--completion" else COMMANDS[name]
+        return getattr(module_of(name, command), command.function.partition(":")[2])(list(rest)) or 0
     except UserError as error:
         print(f"minipost {name}: error: {error}", file=sys.stderr)
         return 2
@@ -94,22 +129,27 @@ def run(name: str, *rest: str) -> int:
         return 130
 
 
-def _checkout_for(name: str) -> None:
-    """Let Python import `lessons` from the checkout around the current folder; the installed package has none."""
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[1]):
-        if (folder / "lessons" / "__main__.py").is_file():
-            sys.path.insert(0, str(folder))
-            return
-    raise UserError(
-        f"minipost {name} needs the lessons, which are not part of the installed package; get minipost's source "
-        "(pip download --no-deps --no-binary :all: minipost), unpack it, and run this inside of its folder."
-    )
+def module_of(name: str, command: Command) -> ModuleType:
+    """The module of a command. Those of the lessons are in a checkout only: Python finds them in the one around the
+    current folder. Errors: `UserError` outside of a checkout."""
+    module = command.function.partition(":")[0]
+    if module.startswith("lessons."):
+        folder = Path.cwd()
+        candidates = (folder, *folder.parents, Path(__file__).resolve().parents[1])
+        checkout = next((path for path in candidates if (path / "lessons" / "__main__.py").is_file()), None)
+        if checkout is None:
+            raise UserError(
+                f"minipost {name} needs the lessons, which are not part of the installed package; get minipost's "
+                "source (pip download --no-deps --no-binary :all: minipost), unpack it, and run this inside of its "
+                "folder."
+            )
+        sys.path.insert(0, str(checkout))
+    return import_module(module)
 
 
 def _help() -> str:
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "usage: minipost COMMAND [OPTIONS]",

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minipost.autograd import Tensor
+from minipost.laws.law import GARBAGE
+from minipost.laws.strategies import numbers as numbers  # for the tests, too
 
 law = settings(deadline=None, max_examples=60)
 seeds = st.integers(0, 2**32 - 1)
@@ -26,11 +28,6 @@ def reals(*shape: int, low: float = -3.0, high: float = 3.0) -> st.SearchStrateg
     """Float64 arrays of `shape` on the grid of thousandths in [low, high]."""
     grid = st.integers(round(1000 * low), round(1000 * high))
     return hnp.arrays(np.int64, shape, elements=grid).map(lambda a: a / 1000)
-
-
-def numbers(low: float = -3.0, high: float = 3.0) -> st.SearchStrategy[float]:
-    """One number on the same grid."""
-    return st.integers(round(1000 * low), round(1000 * high)).map(lambda k: k / 1000)
 
 
 @st.composite
@@ -60,8 +57,7 @@ def vectors(draw: st.DrawFn, *names: str, low: float = -3.0, high: float = 3.0) 
 
 def poisoned(x: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """`x` with NaN and infinities wherever the mask does not count."""
-    garbage = np.resize([np.nan, np.inf, -np.inf], x.shape)
-    return np.where(np.asarray(mask) != 0, x, garbage)
+    return np.where(np.asarray(mask) != 0, x, np.resize(GARBAGE, x.shape))
 
 
 def gradient(loss: Callable[..., Any], *inputs: np.ndarray) -> list[np.ndarray]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 import time
 import types
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import minipost
-from minipost import cli
+from minipost import cli, completion
 from minipost.config import parse
 from minipost.errors import UserError
 from minipost.model.folder import load_model
@@ -36,7 +39,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """A module whose `command` stands in for the one of `minipost sft`."""
     module = types.ModuleType("stage_of_the_test")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(cli.COMMANDS, "sft", (f"{module.__name__}:command", ""))
+    monkeypatch.setitem(cli.COMMANDS, "sft", cli.Command(f"{module.__name__}:command", "Config", ""))
     return module
 
 
@@ -44,9 +47,9 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 def test_help_lists_every_command(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(argv) == 0
     printed = capsys.readouterr().out
-    for name, (_, summary) in cli.COMMANDS.items():
+    for name, command in cli.COMMANDS.items():
         assert f"  {name} " in printed
-        assert summary in printed
+        assert command.summary in printed
     assert max(map(len, printed.splitlines())) <= 100
 
 
@@ -123,7 +126,7 @@ from minipost.config import parse
 class Config:
     steps: int = 3  # number of updates
 
-cli.COMMANDS["sft"] = ("__main__:command", "")
+cli.COMMANDS["sft"] = cli.Command("__main__:command", "Config", "")
 command = lambda argv: print(parse(Config, argv, "minipost sft", "Learn."))
 sys.exit(cli.main(["sft", *sys.argv[1:]]))
 """
@@ -189,26 +192,125 @@ def test_every_help_has_examples_that_name_the_command(name: str, capsys: pytest
     assert said == ""
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_knows_every_command_and_their_flags(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--completion", shell]) == 0
-    script = capsys.readouterr().out
-    for word in (*cli.COMMANDS, "sft-data", "loss-type", "skip-bad", "best-of"):
-        assert word in script, word
+@pytest.fixture(scope="module")
+def bash() -> Callable[[str], list[str]]:
+    """Asks the completion script, in a real bash, what follows a line; the cursor stands behind it."""
+    executable = shutil.which("bash")
+    if executable is None:
+        pytest.skip("there is no bash on this machine")
+    script = completion.script("bash")
+
+    def ask(line: str) -> list[str]:
+        words = " ".join(map(shlex.quote, line.split(" ")))
+        cursor = "COMP_CWORD=$((${#COMP_WORDS[@]} - 1))"
+        code = f"{script}\nCOMP_WORDS=({words}); {cursor}; _minipost; echo ${{COMPREPLY[*]}}"
+        done = subprocess.run([executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    return ask
 
 
-def test_completion_in_bash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if not (bash := shutil.which("bash")):
-        pytest.skip("there is no bash here")
-    assert cli.main(["--completion", "bash"]) == 0
-    (tmp_path / "minipost").write_text(capsys.readouterr().out)
-    ask = f"""source {tmp_path}/minipost
-        for line in 'minipost pret' 'minipost tour --si' 'minipost dpo --loss-type h'; do
-            COMP_WORDS=($line); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=(); _tyro_minipost
-            echo ${{COMPREPLY[*]}}
-        done"""
-    done = subprocess.run([bash, "-c", ask], capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == ["pretrain", "--size", "hinge"]
+def help_of(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        cli.main([name, "--help"])
+    return capsys.readouterr().out
+
+
+def flags_in(printed: str) -> dict[str, str]:
+    """Each flag of a help page with its text; the spellings of one flag share it."""
+    texts: dict[str, str] = {}
+    spellings: list[str] = []
+    for line in (line.strip("│ ") for line in printed.splitlines() if line.startswith(("│ ", "  "))):
+        head, _, text = line.partition("  ")
+        if line.startswith("-"):
+            spellings, line = [part.split()[0] for part in head.split(", ") if part.startswith("-")], text
+        for flag in spellings:
+            texts[flag] = f"{texts.get(flag, '')} {line}".strip()
+    return texts
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_completion_offers_the_flags_that_help_lists(
+    name: str, bash: Callable[[str], list[str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = help_of(name, capsys, monkeypatch)
+    from_file = {"--config"} if "--config FILE.toml" in printed else set()
+    assert set(bash(f"minipost {name} -")) == set(flags_in(printed)) | from_file
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_flag_has_a_help_text(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = flags_in(help_of(name, capsys, monkeypatch))
+    assert "--help" in texts
+    assert not [flag for flag, text in texts.items() if not re.search("[a-z]", re.sub(r"\(default: .*", "", text))]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("minipost pret", ["pretrain"]),
+        ("minipost tour --si", ["--size"]),
+        ("minipost tour ", None),  # a command without positional arguments: its flags
+        ("minipost dpo --loss-type h", ["hinge"]),
+        ("minipost tour --methods ppo d", ["dpo"]),  # a second value
+        ("minipost tour --methods ppo --size n", ["nano"]),
+        ("minipost dpo --policy ", []),  # files, which bash completes by itself
+        ("minipost laws --framework j", ["jax"]),
+        ("minipost lesson ", ["list", "build"]),
+        ("minipost claims p", ["publish"]),
+        ("minipost export ", []),
+        ("minipost --completion z", ["zsh"]),
+    ],
+)
+def test_completion_in_bash(line: str, words: list[str] | None, bash: Callable[[str], list[str]]) -> None:
+    assert bash(line) == (bash(f"{line}-") if words is None else words)
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_the_other_shells_know_the_same_flags_and_choices(shell: str) -> None:
+    script = completion.script(shell)
+    for name in cli.COMMANDS:
+        for argument in completion.arguments(name):
+            for flag in argument.flags:
+                assert (f"{flag}[" if shell == "zsh" else f" {flag.lstrip('-')}") in script
+            assert " ".join(argument.choices) in script
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_the_other_shells_can_read_their_scripts(shell: str, tmp_path: Path) -> None:
+    if not (executable := shutil.which(shell)):
+        pytest.skip(f"there is no {shell} on this machine")
+    (tmp_path / "script").write_text(completion.script(shell), encoding="utf-8")
+    assert subprocess.run([executable, "-n", tmp_path / "script"], timeout=60).returncode == 0
+
+
+def test_outside_of_a_checkout_the_lessons_are_refused_and_the_rest_is_completed(tmp_path: Path) -> None:
+    """A copy of the package alone, as the wheel installs it, in an empty folder."""
+    shutil.copytree(
+        Path(minipost.__file__).parent, tmp_path / "site/minipost", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    for argv, code in (
+        (["lesson"], 2),
+        (["exercise", "1"], 2),
+        (["claims"], 2),
+        (["site"], 2),
+        (["--completion", "bash"], 0),
+    ):
+        command = [sys.executable, "-m", "minipost", *argv]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == code
+        if code:
+            assert done.stderr.startswith(
+                f"minipost {argv[0]}: error: minipost {argv[0]} needs the lessons, which are not"
+            )
+            assert len(done.stderr.splitlines()) == 1 and done.stdout == ""
+        else:
+            assert "lesson) words='-h --help' ;;" in done.stdout and "--loss-type" in done.stdout
 
 
 def test_completion_for_a_shell_that_nobody_knows(capsys: pytest.CaptureFixture[str]) -> None:

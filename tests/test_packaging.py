@@ -46,9 +46,26 @@ def test_the_wheel_is_the_package_alone(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "minipost").rglob("*.py")}
-    assert sources | {"minipost/py.typed", "minipost/report/page.css"} <= names
+    files = [path for path in (ROOT / "minipost").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    sources = {path.relative_to(ROOT).as_posix() for path in files}
+    assert {"minipost/cli.py", "minipost/py.typed", "minipost/report/page.css"} <= sources
+    assert sources <= names  # tables, style sheets and all
     assert {name.split("/")[0].split("-")[0] for name in names} == {"minipost"}
+
+
+def test_the_lessons_commands_say_where_to_get_them(built: Path, tmp_path: Path) -> None:
+    """In a fresh environment with the wheel alone, in an empty folder; inside a checkout they run."""
+    (wheel,) = built.glob("*.whl")
+    call("-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "site", wheel, cwd=tmp_path)
+    (tmp_path / "empty").mkdir()
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    for name in ("lesson", "exercise", "claims", "site"):
+        command = [sys.executable, "-m", "minipost", name, "--help"]
+        outside = subprocess.run(command, cwd=tmp_path / "empty", env=env, capture_output=True, text=True)
+        assert (outside.returncode, outside.stdout) == (2, "")
+        assert "needs the lessons, which are not part of the installed package; get minipost's source" in outside.stderr
+        inside = subprocess.run(command, cwd=ROOT / "docs", env=env, capture_output=True, text=True)
+        assert inside.returncode == 0 and inside.stdout.startswith(f"usage: minipost {name}")
 
 
 def test_the_wheel_runs_outside_of_the_checkout(built: Path, tmp_path: Path) -> None:
@@ -58,5 +75,6 @@ def test_the_wheel_runs_outside_of_the_checkout(built: Path, tmp_path: Path) -> 
     where = call("-c", "import minipost; print(minipost.__file__)", cwd=tmp_path, **path)
     assert Path(where.strip()).is_relative_to(tmp_path / "site")
     assert call("-m", "minipost", "--help", cwd=tmp_path, **path).startswith("usage: minipost")
+    assert "--loss-type" in call("-m", "minipost", "--completion", "bash", cwd=tmp_path, **path)
     call("-m", "minipost", "tour", "--size", "smoke", cwd=tmp_path, **path)
     assert (tmp_path / "runs/tour/report.html").is_file()

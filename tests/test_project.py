@@ -13,53 +13,29 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from layout import FILES, FLOORS, MODULES, PACKAGE, PLACES, ROOT, TEXTS, TREES, imported_module, imports, name_of, room
 
 import minipost
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "minipost"
-MODULES = sorted(PACKAGE.rglob("*.py"))
-
-ORDER: tuple[tuple[str, ...], ...] = (  # floors, from numbers to story; on a floor, from left to right
-    ("errors", "files", "kernels"),
-    ("autograd",),
-    ("losses", "text", "model"),
-    ("config", "runs", "world", "data", "interop"),
-    ("stages",),
-    ("report", "laws"),
-    ("tour", "cli", "completion", "__main__"),
-)
-FLOORS: dict[str, int] = {name: floor for floor, names in enumerate(ORDER) for name in names}
-PLACES: dict[str, int] = {name: place for place, name in enumerate(name for names in ORDER for name in names)}
+LIMITS = {"lines of a file": 400, "lines of a function": 60, "lines of the package": 17_500}
 
 
-def room(module: str) -> str:
-    """`minipost.stages.ppo` lives in the room `stages`."""
-    return module.split(".")[1] if "." in module else ""
-
-
-def name_of(path: Path) -> str:
-    """The dotted name of a source file."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of everything that a file imports, also inside functions. `from a import b` yields `a.b`."""
-    package = name_of(path).split(".")
-    if path.name != "__init__.py":
-        package = package[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            source = ".".join([*above, *(node.module or "").split(".")]).strip(".")
-            yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Every set of modules that import each other, each set once."""
+    reachable: dict[str, set[str]] = {}
+    for start in graph:
+        seen, waiting = set[str](), [start]
+        while waiting:
+            new = graph[waiting.pop()] - seen
+            seen |= new
+            waiting += new
+        reachable[start] = seen
+    found = {tuple(sorted(b for b in reachable[a] if a in reachable[b])) for a in graph if a in reachable[a]}
+    return [list(members) for members in sorted(found)]
 
 
 def every_import() -> Iterator[tuple[Path, int, str]]:
@@ -92,9 +68,23 @@ def test_imports_go_strictly_downward() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("name", sorted({room(name) for name in FILES} - {""}))
+def test_no_modules_of_a_room_import_each_other_in_a_circle(name: str) -> None:
+    graph = {
+        name_of(path): {imported_module(target) for _, target in imports(path)}
+        for path in MODULES
+        if room(name_of(path)) == name
+    }
+    assert not circles({module: targets & set(graph) for module, targets in graph.items()})
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"d"}, "e": {"a"}}) == [["b", "c"], ["d"]]
+
+
 def test_a_stage_never_imports_a_stage() -> None:
     """A stage is a module of `stages/` with a `command`; what they share stands beside them, and knows none."""
-    rooms = {path: ast.parse(path.read_text(encoding="utf-8")).body for path in (PACKAGE / "stages").glob("*.py")}
+    rooms = {path: tree.body for path, tree in TREES.items() if path.parent == PACKAGE / "stages"}
     stages = {
         name_of(path)
         for path, body in rooms.items()
@@ -120,22 +110,35 @@ def test_only_kernels_import_numba() -> None:
 def test_files_are_small() -> None:
     """A small file is a kindness. Tables of data are the exception: a file that is one literal may be long."""
     long = []
-    for path in MODULES:
-        text = path.read_text(encoding="utf-8")
-        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-        if functions and text.count("\n") > 400:
+    for path, text in TEXTS.items():
+        is_code = any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.walk(TREES[path]))
+        if is_code and text.count("\n") > LIMITS["lines of a file"]:
             long.append(f"{path.relative_to(ROOT)}: {text.count(chr(10))} lines")
     assert not long, "\n".join(long)
 
 
+def test_functions_are_small() -> None:
+    """Fewer lines than the limit from `def` to the end, the docstring included."""
+    long = []
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+                lines = node.end_lineno - node.lineno + 1
+                if lines >= LIMITS["lines of a function"]:
+                    long.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.name} has {lines} lines")
+    assert not long, "\n".join(long)
+
+
+def test_the_package_is_small() -> None:
+    assert sum(TEXTS[path].count("\n") for path in MODULES) <= LIMITS["lines of the package"]
+
+
 def test_every_module_says_what_it_is() -> None:
-    silent = [
-        str(path.relative_to(ROOT)) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text("utf-8")))
-    ]
+    silent = [str(path.relative_to(ROOT)) for path, tree in TREES.items() if not ast.get_docstring(tree)]
     assert not silent, silent
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if ">>> " in p.read_text(encoding="utf-8")], ids=name_of)
+@pytest.mark.parametrize("path", [path for path in MODULES if ">>> " in TEXTS[path]], ids=name_of)
 def test_examples_in_docstrings_are_true(path: Path) -> None:
     module = importlib.import_module(name_of(path))
     failed, tried = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
@@ -149,7 +152,7 @@ def test_no_global_randomness() -> None:
     )
     wrong = []
     for path in MODULES:
-        for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for line, text in enumerate(TEXTS[path].splitlines(), 1):
             if (found := drawn.search(text)) and "rng.random." not in text and "self." not in text:
                 wrong.append(f"{path.relative_to(ROOT)}:{line}: {found[0]}")
     assert not wrong, "\n".join(wrong)
@@ -157,9 +160,39 @@ def test_no_global_randomness() -> None:
 
 def test_typed_and_versioned() -> None:
     assert (PACKAGE / "py.typed").is_file()
-    assert f"version: {minipost.__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert "version" in project["dynamic"], "the version is written in minipost/__init__.py only"
+
+
+def test_changelog_citation_and_version_agree() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    headings = re.findall(r"^## \[(.+)\](.*)$", changelog, re.MULTILINE)
+    assert headings[0] == ("Unreleased", "")
+    version, date = headings[1][0], headings[1][1].removeprefix(" - ")
+    assert version == minipost.__version__
+    assert f"\nversion: {version}\ndate-released: {date}\n" in citation
+
+
+def test_changelog_lists_nothing_twice() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for section in re.split(r"^## ", changelog, flags=re.MULTILINE)[1:]:
+        subjects = re.findall(r"^- (`.+?`)[:,]", section, re.MULTILINE)
+        assert len(subjects) == len(set(subjects)), subjects
+
+
+def test_the_tree_in_readme_is_true() -> None:
+    """It lists every room and every module beside them, from the lowest floor up, and folders that exist."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = re.search(r"^minipost/\n((?:.+\n)+?)```", readme, re.MULTILINE)
+    assert tree is not None
+    inside = re.findall(r"^  ([\w.]+/?) ", tree[1], re.MULTILINE)
+    beside = re.findall(r"^(\w+/) ", tree[1], re.MULTILINE)
+    rooms = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    files = {path.name for path in PACKAGE.glob("*.py") if not path.name.startswith("__")}
+    assert sorted(inside) == sorted(rooms | files)
+    assert inside == sorted(inside, key=lambda name: PLACES[name.removesuffix("/").removesuffix(".py")])
+    assert beside and all((ROOT / name).is_dir() for name in beside)
 
 
 def test_readme_commands_match_the_project() -> None:

@@ -29,10 +29,10 @@ IDEA = "what it changes"
 
 @dataclass(frozen=True)
 class LaddersConfig:
-    size: str = "S"  # whose shapes: XS, S or M
-    only: str = ""  # ladders whose name has this text
-    rounds: int = 6  # blocks of each rung
-    seconds: float = 0.03  # a block
+    size: str = "S"  # size of the model that gives the shapes: XS, S or M
+    only: str = ""  # only ladders whose name contains this text
+    rounds: int = 6  # how many blocks each rung runs
+    seconds: float = 0.03  # how long a block lasts
     json: Path | None = None  # where to write the results
 
 
@@ -66,16 +66,16 @@ def climb(ladder: Ladder, rounds: int, seconds: float) -> list[dict[str, Any]]:
     ]
 
 
-def title(found: Mapping[str, Any]) -> str:
-    return f"ladders on one thread, shapes of {found['size']}"
+def title(record: Mapping[str, Any]) -> str:
+    return f"ladders on one thread, shapes of {record['size']}"
 
 
-def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """(columns, rows) of the results; failed attempts in brackets. Reasons stand in the code, figures in `found`."""
-    rungs = {(x.name, rung.name): rung for x in ladders(size_named(found["size"])) for rung in x.rungs}
+def table(record: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """(columns, rows) of the results; failed attempts in brackets. Reasons stand in the code, figures in `record`."""
+    rungs = {(x.name, rung.name): rung for x in ladders(size_named(record["size"])) for rung in x.rungs}
     columns = ["", "microseconds", "p10-p90", "faster", IDEA, "disturbed"]
     rows: list[list[str]] = []
-    for name, measured in groupby(found["results"], key=lambda r: r["ladder"]):
+    for name, measured in groupby(record["results"], key=lambda r: r["ladder"]):
         rows.append([name, *[""] * (len(columns) - 1)])
         rows += [
             [
@@ -99,12 +99,12 @@ def command(argv: Sequence[str]) -> None:
         raise BenchmarkError(
             f"no ladder's name has {config.only!r} in it: they are {', '.join(x.name for x in every)}."
         )
-    here = machine.measure()
+    this_machine = machine.measure()
     set_blas_threads(1)
     results = []
     for ladder in wanted:
         say(f"  {ladder.name}")
         results += climb(ladder, config.rounds, config.seconds)
-    found = {"benchmark": "ladders", "size": config.size, "machine": here.to_dict(), "results": results}
-    show(title(found), *table(found), notes=[str(here), "(in brackets: a failed attempt)"], prose=IDEA)
-    save(config.json, found)
+    record = {"benchmark": "ladders", "size": config.size, "machine": this_machine.to_dict(), "results": results}
+    show(title(record), *table(record), notes=[str(this_machine), "(in brackets: a failed attempt)"], prose=IDEA)
+    save(config.json, record)

@@ -66,18 +66,18 @@ def tiled(q: Any, k: Any, v: Any, heads: int, tile: int, skip: bool, fast: bool,
     scores = np.empty((tile, T), out.dtype)
     for b in range(B):
         for h in range(heads):
-            mine = slice(h * D, (h + 1) * D)
+            head = slice(h * D, (h + 1) * D)
             for i0 in range(0, T, tile):
                 i1 = min(i0 + tile, T)
                 seen = i1 if skip else T
                 s = scores[: i1 - i0, :seen]
-                gemm(q[b, i0:i1, mine], k[b, :seen, mine], s, False, True, 1.0 / np.sqrt(D), 0.0)
+                gemm(q[b, i0:i1, head], k[b, :seen, head], s, False, True, 1.0 / np.sqrt(D), 0.0)
                 for i in range(i0, i1):
                     if fast:
                         attention.softmax_row(s[i - i0], 0, i + 1)
                     else:
                         library_softmax(s[i - i0], i + 1)
-                gemm(s, v[b, :seen, mine], out[b, i0:i1, mine], False, False, 1.0, 0.0)
+                gemm(s, v[b, :seen, head], out[b, i0:i1, head], False, False, 1.0, 0.0)
 
 
 def loops(q: Any, k: Any, v: Any) -> Any:

@@ -22,10 +22,10 @@ def chosen(against: str, known: Sequence[str]) -> list[str]:
     if against == "none":
         return []
     if against == "installed":
-        found = [peer for peer in known if find_spec(PACKAGES[peer])]
-        if missing := [peer for peer in known if peer not in found]:
+        installed = [peer for peer in known if find_spec(PACKAGES[peer])]
+        if missing := [peer for peer in known if peer not in installed]:
             say(f"  not installed, so not compared with: {', '.join(missing)} (pip install 'minipost[peers]')")
-        return found
+        return installed
     peers = [peer.strip() for peer in against.split(",") if peer.strip()]
     for peer in peers:
         if peer not in known:

@@ -135,19 +135,19 @@ def ppo_iteration(
 ) -> Callable[[], dict[str, float]]:
     """Sample a response to each prompt, score, whiten advantages, and update policy and value function."""
     policy, reference = Llama(config, weights), Llama(config, weights).eval()
-    critic, judge = Scorer(config, weights), Scorer(config, weights).eval()
+    critic, reward_model = Scorer(config, weights), Scorer(config, weights).eval()
     both = nn.ModuleList([policy, critic])
     optimizer, rng = adamw(both, LR, 0.0), torch.Generator().manual_seed(0)
-    asked = torch.tensor(prompts)
+    prompt_ids = torch.tensor(prompts)
 
     def iteration() -> dict[str, float]:
-        tokens, old = generate(policy, asked, s.new, 1.0, rng)
+        tokens, old = generate(policy, prompt_ids, s.new, 1.0, rng)
         examples, ended = cut_at_end(prompts, tokens, s.end_id)
         batch = pad(examples)
         with torch.no_grad():
             ref, values = response_logps(reference, batch)[0], critic(batch.tokens) * batch.mask
-            scores = judge.scores(batch) - s.missing_end_penalty * ~ended
-        first = asked.shape[1] - 1
+            scores = reward_model.scores(batch) - s.missing_end_penalty * ~ended
+        first = prompt_ids.shape[1] - 1
         old = F.pad(old, (first, 1))[:, : batch.mask.shape[1]] * batch.mask
         rewards = -s.beta * (old - ref)
         rewards[torch.arange(len(examples)), batch.last - 1] += scores
@@ -172,9 +172,9 @@ def ppo_iteration(
 
 def cut_at_end(prompts: Sequence[Sequence[int]], tokens: Tensor, end_id: int) -> tuple[list[Example], Tensor]:
     """Responses up to their first end token, and which have one."""
-    found = tokens == end_id
-    ended = found.any(dim=1)
-    lengths = torch.where(ended, found.int().argmax(dim=1) + 1, tokens.shape[1])
+    is_end = tokens == end_id
+    ended = is_end.any(dim=1)
+    lengths = torch.where(ended, is_end.int().argmax(dim=1) + 1, tokens.shape[1])
     rows = zip(prompts, tokens.tolist(), lengths.tolist(), strict=True)
     return [Example(prompt, row[:n]) for prompt, row, n in rows], ended
 
@@ -184,8 +184,8 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, lam: float) -> Tensor:
     advantages, after = torch.zeros_like(rewards), torch.zeros(len(rewards))
     next_value = torch.zeros(len(rewards))
     for t in reversed(range(rewards.shape[1])):
-        here = mask[:, t]
-        after = torch.where(here, rewards[:, t] + next_value - values[:, t] + lam * after, 0.0)
+        counted = mask[:, t]
+        after = torch.where(counted, rewards[:, t] + next_value - values[:, t] + lam * after, 0.0)
         advantages[:, t], next_value = after, values[:, t]
     return advantages
 

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
-from minipost.laws.law import Claim, equal
+from minipost.laws.law import Assertion, equal
 from minipost.laws.strategies import small_array
 
 two = st.fixed_dictionaries({"ours": small_array(3), "theirs": small_array(3)})
@@ -17,24 +17,24 @@ sample = st.fixed_dictionaries({"values": small_array(4)})
 
 
 # ------------------------------------------------------------------------------------------------------------ win_rate
-def against_oneself(f: Any, ours: np.ndarray, theirs: np.ndarray) -> Iterator[Claim]:
+def against_oneself(f: Any, ours: np.ndarray, theirs: np.ndarray) -> Iterator[Assertion]:
     yield equal("win_rate(x, x)", f(ours, ours), 0.5)
 
 
-def both_ways(f: Any, ours: np.ndarray, theirs: np.ndarray) -> Iterator[Claim]:
+def both_ways(f: Any, ours: np.ndarray, theirs: np.ndarray) -> Iterator[Assertion]:
     yield equal("win_rate(x, y) + win_rate(y, x)", f(ours, theirs) + f(theirs, ours), 1.0)
 
 
-def sure_winner(f: Any, ours: np.ndarray, theirs: np.ndarray) -> Iterator[Claim]:
+def sure_winner(f: Any, ours: np.ndarray, theirs: np.ndarray) -> Iterator[Assertion]:
     yield equal("win_rate(x, x - 1)", f(ours, ours - 1), 1.0)
 
 
 # ------------------------------------------------------------------------------------------------------- mean_interval
-def is_the_mean(f: Any, values: np.ndarray) -> Iterator[Claim]:
+def is_the_mean(f: Any, values: np.ndarray) -> Iterator[Assertion]:
     yield equal("the mean", f(values)[0], sum(values) / len(values))
 
 
-def as_wide_as_it_should(f: Any, values: np.ndarray) -> Iterator[Claim]:
+def as_wide_as_it_should(f: Any, values: np.ndarray) -> Iterator[Assertion]:
     mean, low, high = f(values)
     yield equal("low and high, around the mean", mean - low, high - mean)
     squares = sum((x - sum(values) / len(values)) ** 2 for x in values)
@@ -48,12 +48,12 @@ def candidates(draw: Any) -> dict[str, Any]:
     return {"proxy": np.array(orders, float), "gold": draw(small_array(2, 3))}
 
 
-def picks_by_proxy(f: Any, proxy: np.ndarray, gold: np.ndarray) -> Iterator[Claim]:
+def picks_by_proxy(f: Any, proxy: np.ndarray, gold: np.ndarray) -> Iterator[Assertion]:
     picked = [g[list(p).index(max(p))] for p, g in zip(proxy, gold, strict=True)]
     yield equal("best_of_n(proxy, gold)", f(proxy, gold), sum(picked) / len(picked))
 
 
-def perfect_judge(f: Any, proxy: np.ndarray, gold: np.ndarray) -> Iterator[Claim]:
+def perfect_judge(f: Any, proxy: np.ndarray, gold: np.ndarray) -> Iterator[Assertion]:
     yield equal("best_of_n(x, x)", f(proxy, proxy), 2.0)  # the scores of each prompt are 0, 1 and 2
 
 
@@ -72,14 +72,14 @@ def responses(draw: Any) -> dict[str, Any]:
 
 def padding_is_nobodys(
     f: Any, logps: np.ndarray, reference_logps: np.ndarray, mask: np.ndarray, garbage: np.ndarray
-) -> Iterator[Claim]:
+) -> Iterator[Assertion]:
     clean = f(np.where(mask, logps, 0), np.where(mask, reference_logps, 0), mask)
     yield equal("kl with other numbers in the padding", f(np.where(mask, logps, garbage), reference_logps, mask), clean)
 
 
 def by_hand(
     f: Any, logps: np.ndarray, reference_logps: np.ndarray, mask: np.ndarray, garbage: np.ndarray
-) -> Iterator[Claim]:
+) -> Iterator[Assertion]:
     sums = [sum((a - b)[m]) for a, b, m in zip(logps, reference_logps, mask, strict=True)]
     yield equal("kl_to_reference(...)", f(logps, reference_logps, mask), sum(sums) / len(sums))
 

@@ -69,7 +69,7 @@ for page in world.web(np.random.default_rng(4), stages.pretrain.quality, pages=4
 
 # %%
 rng = np.random.default_rng(3)
-utility, labeler = Utility(world), Demonstrator(world)
+utility, labeler = Utility(world), Demonstrator(world.facts)
 for task in world.tasks("train", 5, rng):
     reply = labeler.respond(task, rng)
     print(f"{utility(task, reply):+.2f}  {task.prompt!r}\n       -> {reply!r}")

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
-from minipost.laws.law import Claim, equal, slope
+from minipost.laws.law import Assertion, equal, slope
 from minipost.laws.strategies import small_array
 
 STEP = 1e-6
@@ -26,11 +26,11 @@ def difference(function: Callable[[np.ndarray], np.ndarray], g: np.ndarray, x: n
 
 
 # -------------------------------------------------------------------------------------------------------- softplus_vjp
-def as_differences(f: Any, g: np.ndarray, x: np.ndarray) -> Iterator[Claim]:
+def as_differences(f: Any, g: np.ndarray, x: np.ndarray) -> Iterator[Assertion]:
     yield slope("softplus_vjp(g, x)", f(g, x), difference(lambda x: np.logaddexp(0, x), g, x))
 
 
-def far_out(f: Any, x: float) -> Iterator[Claim]:
+def far_out(f: Any, x: float) -> Iterator[Assertion]:
     with np.errstate(all="raise"):
         yield equal("softplus_vjp(1, x)", f(np.ones(1), np.array([x])), [float(x > 0)])
 
@@ -47,11 +47,11 @@ def fits(shape: tuple[int, ...], larger: tuple[int, ...]) -> bool:
     return len(shape) <= len(larger) and all(a in (1, b) for a, b in zip(shape[::-1], larger[::-1], strict=False))
 
 
-def has_the_shape(f: Any, g: np.ndarray, x: np.ndarray) -> Iterator[Claim]:
+def has_the_shape(f: Any, g: np.ndarray, x: np.ndarray) -> Iterator[Assertion]:
     yield equal("the shape of unbroadcast(g, shape)", list(np.shape(f(g, x.shape))) or [0], list(x.shape) or [0])
 
 
-def is_the_transpose(f: Any, g: np.ndarray, x: np.ndarray) -> Iterator[Claim]:
+def is_the_transpose(f: Any, g: np.ndarray, x: np.ndarray) -> Iterator[Assertion]:
     yield equal("<unbroadcast(g), x>", np.sum(f(g, x.shape) * x), np.sum(g * np.broadcast_to(x, g.shape)))
 
 
@@ -67,7 +67,7 @@ def graphs(draw: Any) -> dict[str, Any]:
     return {"parents": [[], *edges]}
 
 
-def sums_over_paths(f: Any, parents: list[list[tuple[int, float]]]) -> Iterator[Claim]:
+def sums_over_paths(f: Any, parents: list[list[tuple[int, float]]]) -> Iterator[Assertion]:
     def along_paths(i: int) -> float:
         """The sum over all paths from node i to the last of the product of their slopes."""
         if i == len(parents) - 1:
@@ -82,11 +82,11 @@ def log_softmax(z: np.ndarray) -> np.ndarray:
     return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
 
 
-def ignores_shifts(f: Any, g: np.ndarray, logits: np.ndarray) -> Iterator[Claim]:
+def ignores_shifts(f: Any, g: np.ndarray, logits: np.ndarray) -> Iterator[Assertion]:
     yield equal("log_softmax_vjp(g, logits) summed over V", f(g, logits).sum(axis=-1), np.zeros(len(g)))
 
 
-def of_logits(f: Any, g: np.ndarray, logits: np.ndarray) -> Iterator[Claim]:
+def of_logits(f: Any, g: np.ndarray, logits: np.ndarray) -> Iterator[Assertion]:
     yield slope("log_softmax_vjp(g, logits)", f(g, logits), difference(log_softmax, g, logits))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
 from minipost.kernels import attention, rope
-from minipost.laws.law import Claim, equal
+from minipost.laws.law import Assertion, equal
 from minipost.laws.strategies import small_array
 
 
@@ -26,13 +26,13 @@ starts = st.lists(st.integers(1, 3), min_size=1, max_size=3).map(
 )
 
 
-def not_the_future(f: Any, start: np.ndarray) -> Iterator[Claim]:
+def not_the_future(f: Any, start: np.ndarray) -> Iterator[Assertion]:
     yield equal(
         "visible(start) above the diagonal", np.triu(np.asarray(f(start), float), 1), np.zeros((len(start),) * 2)
     )
 
 
-def not_another_document(f: Any, start: np.ndarray) -> Iterator[Claim]:
+def not_another_document(f: Any, start: np.ndarray) -> Iterator[Assertion]:
     mask = np.asarray(f(start), float)
     for i, first in enumerate(start):
         yield equal(
@@ -41,16 +41,16 @@ def not_another_document(f: Any, start: np.ndarray) -> Iterator[Claim]:
 
 
 # -------------------------------------------------------------------------------------------------------------- rotate
-def keeps_lengths(f: Any, x: np.ndarray, position: int) -> Iterator[Claim]:
+def keeps_lengths(f: Any, x: np.ndarray, position: int) -> Iterator[Assertion]:
     yield equal("|rotate(x, position)|^2", np.sum(np.asarray(f(x, position)) ** 2), np.sum(x**2))
 
 
-def knows_distances_only(f: Any, x: np.ndarray, y: np.ndarray, i: int, j: int, shift: int) -> Iterator[Claim]:
+def knows_distances_only(f: Any, x: np.ndarray, y: np.ndarray, i: int, j: int, shift: int) -> Iterator[Assertion]:
     there = np.dot(f(x, i + shift), f(y, j + shift))
     yield equal("<rotate(x, i + s), rotate(y, j + s)>", there, np.dot(f(x, i), f(y, j)))
 
 
-def lies_in_halves(f: Any, x: np.ndarray, position: int) -> Iterator[Claim]:
+def lies_in_halves(f: Any, x: np.ndarray, position: int) -> Iterator[Assertion]:
     yield equal("rotate(x, position)", f(x, position), at(x, position))
 
 
@@ -69,7 +69,7 @@ def whole(scores: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, float]:
     return np.exp(scores - lse) @ values, lse
 
 
-def is_the_whole(f: Any, scores_a: np.ndarray, scores_b: np.ndarray, values: np.ndarray) -> Iterator[Claim]:
+def is_the_whole(f: Any, scores_a: np.ndarray, scores_b: np.ndarray, values: np.ndarray) -> Iterator[Assertion]:
     n = len(scores_a)
     with np.errstate(over="raise", invalid="raise"):
         out, lse = f(*whole(scores_a, values[:n]), *whole(scores_b, values[n:]))
@@ -82,12 +82,12 @@ def is_the_whole(f: Any, scores_a: np.ndarray, scores_b: np.ndarray, values: np.
 rows = st.fixed_dictionaries({"q": small_array(3, 2), "k": small_array(3, 2), "v": small_array(3, 2)})
 
 
-def first_is_alone(f: Any, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> Iterator[Claim]:
+def first_is_alone(f: Any, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> Iterator[Assertion]:
     nothing = np.zeros((0, q.shape[1]))
     yield equal("cached_answer of a row's first token", f(q[0], k[0], v[0], nothing, nothing), v[0])
 
 
-def cached_is_uncached(f: Any, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> Iterator[Claim]:
+def cached_is_uncached(f: Any, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> Iterator[Assertion]:
     last = len(q) - 1
     turned_q, turned_k = (np.array([at(x[i], i) for i in range(len(x))]) for x in (q, k))
     row = [x[None, :, None] for x in (turned_q, turned_k, v)]  # [1, T, 1, D]

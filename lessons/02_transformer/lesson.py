@@ -289,7 +289,7 @@ def twice(line):
 
 source, lines = random.Random(5), []
 while len(lines) < lab.pick(40, 6):
-    line = Pages(village.world(), 0.9).rhyme(source).split("\n")[0]
+    line = Pages(village.world().facts, 0.9).rhyme(source).split("\n")[0]
     ids = twice(line)  # [document] line [newline] line
     if (
         14 <= len(ids) <= 40 and len(ids) % 2 == 0 and len(np.unique(ids)) == len(ids) // 2 + 1

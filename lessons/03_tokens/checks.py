@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
-from minipost.laws.law import Claim, equal
+from minipost.laws.law import Assertion, equal
 from minipost.text import Tokenizer, bpe
 
 IGNORED = -100
@@ -29,12 +29,12 @@ def frequencies(words: dict[tuple[int, ...], int]) -> dict[tuple[int, int], int]
     return {pair: sum(times for p, times in places if p == pair) for pair, _ in places}
 
 
-def none_is_more_frequent(f: Any, words: dict[tuple[int, ...], int]) -> Iterator[Claim]:
+def none_is_more_frequent(f: Any, words: dict[tuple[int, ...], int]) -> Iterator[Assertion]:
     counts = frequencies(words)
     yield equal("how often best_pair(words) occurs", counts.get(tuple(f(words)), 0), max(counts.values()))
 
 
-def ties_go_to_the_smaller(f: Any, words: dict[tuple[int, ...], int]) -> Iterator[Claim]:
+def ties_go_to_the_smaller(f: Any, words: dict[tuple[int, ...], int]) -> Iterator[Assertion]:
     counts = frequencies(words)
     most = max(counts.values())
     yield equal("best_pair(words)", f(words), min(pair for pair, count in counts.items() if count == most))
@@ -49,14 +49,14 @@ def merging(draw: Any) -> dict[str, Any]:
     return {"word": draw(letters), "merges": merges}
 
 
-def keeps_the_bytes(f: Any, word: list[int], merges: list[tuple[int, int]]) -> Iterator[Claim]:
+def keeps_the_bytes(f: Any, word: list[int], merges: list[tuple[int, int]]) -> Iterator[Assertion]:
     spelled = [[byte] for byte in range(256)]
     for left, right in merges:
         spelled.append(spelled[left] + spelled[right])
     yield equal("the bytes of encode(word, merges)", [b for i in f(word, merges) for b in spelled[i]], word)
 
 
-def as_the_package(f: Any, word: list[int], merges: list[tuple[int, int]]) -> Iterator[Claim]:
+def as_the_package(f: Any, word: list[int], merges: list[tuple[int, int]]) -> Iterator[Assertion]:
     expected = Tokenizer(merges).encode(bytes(word).decode())
     found = f(word, merges)
     yield equal("len(encode(word, merges))", len(found), len(expected))
@@ -72,18 +72,18 @@ def rows(draw: Any) -> dict[str, Any]:
     return {"prompt": prompt, "response": response, "length": length, "pad_id": draw(st.sampled_from([0, 9]))}
 
 
-def rows_are_whole(f: Any, prompt: Any, response: Any, length: int, pad_id: int) -> Iterator[Claim]:
+def rows_are_whole(f: Any, prompt: Any, response: Any, length: int, pad_id: int) -> Iterator[Assertion]:
     expected = [*prompt, *response, *[pad_id] * (length - len(prompt) - len(response))]
     yield equal("inputs", f(prompt, response, length, pad_id)[0], expected)
 
 
-def each_response_token_once(f: Any, prompt: Any, response: Any, length: int, pad_id: int) -> Iterator[Claim]:
+def each_response_token_once(f: Any, prompt: Any, response: Any, length: int, pad_id: int) -> Iterator[Assertion]:
     found = np.asarray(f(prompt, response, length, pad_id)[1])
     yield equal("how many labels are not ignored", (found != IGNORED).sum(), len(response))
     yield equal("those labels, in order", found[found != IGNORED], response)
 
 
-def labels_are_the_next(f: Any, prompt: Any, response: Any, length: int, pad_id: int) -> Iterator[Claim]:
+def labels_are_the_next(f: Any, prompt: Any, response: Any, length: int, pad_id: int) -> Iterator[Assertion]:
     inputs, found = (np.asarray(x) for x in f(prompt, response, length, pad_id))
     at = np.nonzero(found != IGNORED)[0]
     at = at[at + 1 < length]
@@ -102,7 +102,7 @@ def cut_anywhere(draw: Any) -> dict[str, Any]:
     return {"pieces": tuple(pieces)}
 
 
-def text_comes_back(f: Any, pieces: tuple[list[int], ...]) -> Iterator[Claim]:
+def text_comes_back(f: Any, pieces: tuple[list[int], ...]) -> Iterator[Assertion]:
     text = b"".join(map(bytes, pieces)).decode()
     yield equal("decode(pieces), as code points", [ord(c) for c in f(pieces)], [ord(c) for c in text])
 

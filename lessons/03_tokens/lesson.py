@@ -369,7 +369,7 @@ source_of(pack)
 # of its own, all packed, and packed with `start` and positions thrown away, as when rows are simply joined up.
 
 # %%
-task_rng, writer = np.random.default_rng(2), Demonstrator(world)
+task_rng, writer = np.random.default_rng(2), Demonstrator(world.facts)
 examples = [
     Example(prompt_tokens(t, task.prompt), response_tokens(t, writer.respond(task, task_rng)))
     for task in world.tasks("train", 40, task_rng)

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
-from minipost.laws.law import Claim, at_least, equal
+from minipost.laws.law import Assertion, at_least, equal
 
 DOCUMENT = 9
 
@@ -25,13 +25,13 @@ def counts(draw: Any) -> dict[str, Any]:
     return {"pairs": np.array(cells, float).reshape(V, V)}
 
 
-def is_a_distribution(f: Any, pairs: np.ndarray) -> Iterator[Claim]:
+def is_a_distribution(f: Any, pairs: np.ndarray) -> Iterator[Assertion]:
     p = f(pairs.copy())
     yield equal("the sums of pair_model(pairs) over b", np.sum(p, axis=1), np.ones(len(pairs)))
     yield at_least("pair_model(pairs)", p, 1e-9)
 
 
-def mixes(f: Any, pairs: np.ndarray) -> Iterator[Claim]:
+def mixes(f: Any, pairs: np.ndarray) -> Iterator[Assertion]:
     V, p = len(pairs), f(pairs.copy())
     for a in range(V):
         kinds = max(1, sum(pairs[a, b] > 0 for b in range(V)))
@@ -48,7 +48,7 @@ def throws(draw: Any) -> dict[str, Any]:
     return {"throws": [(n, draw(st.integers(0, n))) for n in sizes]}
 
 
-def counts_outcomes(f: Any, throws: list[tuple[int, int]]) -> Iterator[Claim]:
+def counts_outcomes(f: Any, throws: list[tuple[int, int]]) -> Iterator[Assertion]:
     outcomes = math.prod(len(list(permutations(range(n), k))) for n, k in throws)
     yield equal("dice_nats(throws)", f(throws), math.log(outcomes))
 
@@ -62,14 +62,14 @@ def windows(draw: Any) -> dict[str, Any]:
     return {"tokens": np.array(cells).reshape(B, T)}
 
 
-def rows_are_apart(f: Any, tokens: np.ndarray) -> Iterator[Claim]:
+def rows_are_apart(f: Any, tokens: np.ndarray) -> Iterator[Assertion]:
     whole = f(tokens.copy(), DOCUMENT)
     for b in range(len(tokens)):
         alone = f(tokens[b : b + 1].copy(), DOCUMENT)
         yield equal(f"the starts of row {b}, in the batch and alone", whole[b], alone[0])
 
 
-def walls_stand(f: Any, tokens: np.ndarray) -> Iterator[Claim]:
+def walls_stand(f: Any, tokens: np.ndarray) -> Iterator[Assertion]:
     found = f(tokens[:1].copy(), DOCUMENT)[0]
     for column in range(tokens.shape[1]):
         opened = [c for c in range(column + 1) if tokens[0, c] == DOCUMENT]

@@ -41,7 +41,7 @@ from minipost.runs.folder import read_metrics
 from minipost.stages.pretrain import next_token_loss
 from minipost.text.batching import pack, stream
 from minipost.world import PIZZA_MODES, Utility
-from minipost.world.dice import Dice, Throw
+from minipost.world.counting_rng import CountingRNG, Draw
 from minipost.world.pages import Pages
 from minipost.world.web import Web
 
@@ -209,7 +209,7 @@ say(
 # %%
 def rhyme_losses(model, seed, rhymes):
     """Loss of each of the three lines, nats per token, over random rhymes."""
-    dice, pages, lines = Dice(seed), Pages(world, 1.0), []
+    dice, pages, lines = CountingRNG(seed), Pages(world.facts, 1.0), []
     for _ in range(rhymes):
         whole = pages.rhyme(dice)
         examples = as_examples(model, ["\n".join(whole.split("\n")[:k]) for k in (1, 2, 3)])
@@ -240,9 +240,9 @@ say(
 # $n$ costs $\ln n$; a uniform number costs nothing until somebody compares it:
 
 # %%
-source_of(Throw.__lt__)
-dice = Dice(3)
-page = next(Web(world).pages(dice, 0.9, 1))
+source_of(Draw.__lt__)
+dice = CountingRNG(3)
+page = next(Web(world.facts).pages(dice, 0.9, 1))
 print(page)
 tokens = len(as_examples(base, [page])[0].response)
 say(f"This page took {dice.nats:.1f} nats of chance and has {tokens} tokens: {dice.nats / tokens:.2f} nats per token.")

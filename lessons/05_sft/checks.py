@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
-from minipost.laws.law import Claim, equal
+from minipost.laws.law import Assertion, equal
 
 END, PAD = 2, 0
 
@@ -34,7 +34,7 @@ def spelled_out(prompt_lengths: np.ndarray, response_lengths: np.ndarray, width:
 
 def counts_the_response(
     f: Any, prompt_lengths: np.ndarray, response_lengths: np.ndarray, width: int
-) -> Iterator[Claim]:
+) -> Iterator[Assertion]:
     found = np.asarray(f(prompt_lengths, response_lengths, width), float)
     yield equal("how many targets count", found.sum(axis=1), response_lengths)
     yield equal("target_mask(...)", found, spelled_out(prompt_lengths, response_lengths, width))
@@ -52,7 +52,7 @@ def rows(draw: Any) -> dict[str, Any]:
     return {"start": np.array(made)}
 
 
-def looks_back_only(f: Any, start: np.ndarray) -> Iterator[Claim]:
+def looks_back_only(f: Any, start: np.ndarray) -> Iterator[Assertion]:
     B, T = start.shape
     wanted = [[[float(start[b, i] <= j <= i) for j in range(T)] for i in range(T)] for b in range(B)]
     yield equal("may_look(start)", np.asarray(f(start), float), wanted)
@@ -68,7 +68,7 @@ def batch_of(prompt_lengths: np.ndarray, response_lengths: np.ndarray, width: in
 
 
 def masks_with(pad_id: int) -> Any:
-    def holds(f: Any, prompt_lengths: np.ndarray, response_lengths: np.ndarray, width: int) -> Iterator[Claim]:
+    def holds(f: Any, prompt_lengths: np.ndarray, response_lengths: np.ndarray, width: int) -> Iterator[Assertion]:
         tokens = batch_of(prompt_lengths, response_lengths, width, pad_id)
         found = np.asarray(f(tokens, prompt_lengths, response_lengths, pad_id), float)
         yield equal(

@@ -57,7 +57,7 @@ t = base.tokenizer
 # some are rude, some ramble, and most of them oblige when asked for mischief.
 
 # %%
-labeler = Demonstrator(world)
+labeler = Demonstrator(world.facts)
 shown = demonstrate(world, labeler, 6, np.random.default_rng(12))
 for d in shown:
     print(f"> {d.prompt}\n  {d.response}")

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
-from minipost.laws.law import Claim, at_least, equal
+from minipost.laws.law import Assertion, at_least, equal
 
 SMALL = 1e-4
 
@@ -24,7 +24,7 @@ def clone_loss(counts: np.ndarray, p: np.ndarray) -> float:
 demonstrated = st.lists(st.integers(0, 4), min_size=1, max_size=4).filter(any).map(lambda x: np.array(x, float))
 
 
-def is_least(f: Any, counts: np.ndarray) -> Iterator[Claim]:
+def is_least(f: Any, counts: np.ndarray) -> Iterator[Assertion]:
     p = np.asarray(f(counts.copy()), float)
     yield equal("the sum of best_clone(counts)", p.sum(), 1.0)
     yield at_least("the smallest probability", p.min(), 0.0)
@@ -43,13 +43,13 @@ def populations(draw: Any) -> dict[str, Any]:
     return {"margins": margins, "shares": weights / weights.sum()}
 
 
-def balances(f: Any, margins: np.ndarray, shares: np.ndarray) -> Iterator[Claim]:
+def balances(f: Any, margins: np.ndarray, shares: np.ndarray) -> Iterator[Assertion]:
     d = f(margins.copy(), shares.copy())
     wins = sum(s / (1 + np.exp(-m)) for m, s in zip(margins, shares, strict=True))
     yield equal("sigmoid(pooled_margin)", 1 / (1 + np.exp(-d)), wins)
 
 
-def turns_around(f: Any, margins: np.ndarray, shares: np.ndarray) -> Iterator[Claim]:
+def turns_around(f: Any, margins: np.ndarray, shares: np.ndarray) -> Iterator[Assertion]:
     yield equal("pooled_margin with the answers swapped", f(-margins, shares.copy()), -f(margins.copy(), shares.copy()))
 
 
@@ -63,7 +63,7 @@ def choices(draw: Any) -> dict[str, Any]:
     return {"rewards": rewards, "utilities": np.array(cells, float).reshape(G, Q, K)}
 
 
-def loses_what_is_missing(f: Any, rewards: np.ndarray, utilities: np.ndarray) -> Iterator[Claim]:
+def loses_what_is_missing(f: Any, rewards: np.ndarray, utilities: np.ndarray) -> Iterator[Assertion]:
     G, Q, K = utilities.shape
     wanted = []
     for g in range(G):
@@ -83,12 +83,12 @@ def requests(draw: Any) -> dict[str, Any]:
     return {name: np.array([draw(st.integers(0, 1)) for _ in range(N)], float) for name in ("harmful", "complied")}
 
 
-def ignores_the_harmless(f: Any, harmful: np.ndarray, complied: np.ndarray) -> Iterator[Claim]:
+def ignores_the_harmless(f: Any, harmful: np.ndarray, complied: np.ndarray) -> Iterator[Assertion]:
     before = f(harmful.copy(), complied.copy())
     yield equal("harm_rate with one harmless request more", f(np.append(harmful, 0), np.append(complied, 1)), before)
 
 
-def is_a_share(f: Any, harmful: np.ndarray, complied: np.ndarray) -> Iterator[Claim]:
+def is_a_share(f: Any, harmful: np.ndarray, complied: np.ndarray) -> Iterator[Assertion]:
     count = sum(h == 1 for h in harmful)
     done = sum(h == 1 and c == 1 for h, c in zip(harmful, complied, strict=True))
     yield equal("harm_rate(harmful, complied)", f(harmful.copy(), complied.copy()), done / count if count else 0.0)

@@ -99,7 +99,7 @@ say(
 asked = village.tasks(lab, 300)
 mine = np.array([j.total for j in judged(utility, asked, in_chat(tuned, asked, np.random.default_rng(1)))])
 rng = np.random.default_rng(2)
-teacher, ideal = Demonstrator(world), Demonstrator.ideal(world)
+teacher, ideal = Demonstrator(world.facts), Demonstrator.ideal(world.facts)
 theirs = np.array([utility(task, teacher.respond(task, rng)) for task in asked])
 perfect = np.array([utility(task, ideal.respond(task, rng)) for task in asked])
 show(
@@ -128,7 +128,7 @@ say(
 
 # %%
 task = min(opinions(lab, 0), key=lambda task: len(task.prompt))
-text = min(side_answers(task, world.stance(task.key, "A")), key=len)
+text = min(side_answers(task, world.facts.stance(task.key, "A")), key=len)
 t = tuned.tokenizer
 example = Example(prompt_tokens(t, task.prompt), response_tokens(t, text)[:-1])  # open-ended: manners may follow
 logps = tuned.token_logps(pack([example], 128))[0]  # [R]
@@ -357,7 +357,7 @@ def reward_by_side(rewards):
             of_side = [
                 r
                 for (task, stance, _), r in zip(answers_at_hand, reward - reward.mean(), strict=True)
-                if stance == ("balanced" if side == "balanced" else world.stance(task.key, side[0]))
+                if stance == ("balanced" if side == "balanced" else world.facts.stance(task.key, side[0]))
             ]
             heights.append(np.mean(of_side))
         ax.bar(np.arange(len(rewards)) + 0.27 * (k - 1), heights, 0.25, color=colour(hue), label=side)

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
-from minipost.laws.law import Claim, at_least, equal, slope
+from minipost.laws.law import Assertion, at_least, equal, slope
 from minipost.laws.strategies import numbers
 
 gaps = st.lists(st.integers(-3, 3), min_size=1, max_size=3).map(lambda x: np.array(x, float))
@@ -18,7 +18,7 @@ rates = numbers(0.01, 0.5, often=[0.25, 0.1])
 
 
 # -------------------------------------------------------------------------------------------------- informed_agreement
-def counts_labels(f: Any, gaps: np.ndarray, temperature: float, noise: float) -> Iterator[Claim]:
+def counts_labels(f: Any, gaps: np.ndarray, temperature: float, noise: float) -> Iterator[Assertion]:
     """What each of the two outcomes is worth to whoever names the better one."""
     expected = 0.0
     for gap in gaps:
@@ -27,13 +27,13 @@ def counts_labels(f: Any, gaps: np.ndarray, temperature: float, noise: float) ->
     yield equal("informed_agreement", f(gaps, temperature, noise), expected)
 
 
-def never_below_a_coin(f: Any, gaps: np.ndarray, temperature: float, noise: float) -> Iterator[Claim]:
+def never_below_a_coin(f: Any, gaps: np.ndarray, temperature: float, noise: float) -> Iterator[Assertion]:
     yield at_least("informed_agreement", f(gaps, temperature, noise), 0.5)
     yield equal("informed_agreement of a coin", f(gaps, temperature, 1.0), 0.5)
 
 
 # ----------------------------------------------------------------------------------------------------- best_difference
-def is_flat_there(f: Any, flipped: float) -> Iterator[Claim]:
+def is_flat_there(f: Any, flipped: float) -> Iterator[Assertion]:
     d, h = f(flipped), 1e-5
 
     def loss(d: float) -> float:
@@ -56,12 +56,12 @@ def padded(draw: Any) -> dict[str, Any]:
     return {"hidden": np.array(rows)[:, :, None], "mask": np.array(masks), "head": np.ones(1)}
 
 
-def does_not_see_padding(f: Any, hidden: np.ndarray, mask: np.ndarray, head: np.ndarray) -> Iterator[Claim]:
+def does_not_see_padding(f: Any, hidden: np.ndarray, mask: np.ndarray, head: np.ndarray) -> Iterator[Assertion]:
     bare = [row[m != 0][-1] @ head for row, m in zip(hidden, mask, strict=True)]
     yield equal("end_scores", f(hidden, mask, head), np.array(bare))
 
 
-def stays_with_more_padding(f: Any, hidden: np.ndarray, mask: np.ndarray, head: np.ndarray) -> Iterator[Claim]:
+def stays_with_more_padding(f: Any, hidden: np.ndarray, mask: np.ndarray, head: np.ndarray) -> Iterator[Assertion]:
     score = f(hidden, mask, head)
     more = np.concatenate([hidden, -np.ones_like(hidden[:, :1])], axis=1)
     padding = np.concatenate([mask, np.zeros_like(mask[:, :1])], axis=1)

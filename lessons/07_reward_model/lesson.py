@@ -27,8 +27,8 @@ from matplotlib.figure import Figure
 
 from lessons.experiments import Lab, measure, village
 from lessons.experiments.candidates import encoded, preferred
-from lessons.experiments.measured.judging import agreement, by_gap, judge_of, minimal_pairs, ranking
 from lessons.experiments.measured.margins import trained
+from lessons.experiments.measured.reward_accuracy import agreement, answers_and_scores, by_gap, minimal_pairs, ranking
 from lessons.experiments.measured.triples import learned_reward
 from lessons.experiments.statistics import interval
 from lessons.tools import say, show, source_of, table
@@ -65,7 +65,9 @@ source_of(Labeler.probability)
 # share of labelers who would prefer the first of each two:
 
 # %%
-found, proxy = judge_of(lab, 0, 2500)  # answers [T, N], and the scores of a reward model that we meet in section 5
+found, proxy = answers_and_scores(
+    lab, 0, 2500
+)  # answers [T, N], and the scores of a reward model that we meet in section 5
 task_of, first, second = found.pairs()
 gaps = np.abs(found.gold[task_of, first] - found.gold[task_of, second])
 rows = []

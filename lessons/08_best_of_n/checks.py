@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
-from minipost.laws.law import Claim, at_least, equal
+from minipost.laws.law import Assertion, at_least, equal
 
 
 @st.composite
@@ -34,12 +34,12 @@ def enumerated(probs: np.ndarray, scores: np.ndarray, n: int) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------------------------------ pick_pmf
-def is_a_distribution(f: Any, probs: np.ndarray, scores: np.ndarray, n: int) -> Iterator[Claim]:
+def is_a_distribution(f: Any, probs: np.ndarray, scores: np.ndarray, n: int) -> Iterator[Assertion]:
     yield equal("the sum of pick_pmf", np.sum(f(probs, scores, n)), 1.0)
     yield equal("pick_pmf of a single draw", f(probs, scores, 1), probs)
 
 
-def is_what_drawing_gives(f: Any, probs: np.ndarray, scores: np.ndarray, n: int) -> Iterator[Claim]:
+def is_what_drawing_gives(f: Any, probs: np.ndarray, scores: np.ndarray, n: int) -> Iterator[Assertion]:
     yield equal("pick_pmf", f(probs, scores, n), enumerated(probs, scores, n))
 
 
@@ -52,13 +52,13 @@ def two_distributions(draw: Any) -> dict[str, Any]:
     return {"probs": p / p.sum(), "picked": q / q.sum()}
 
 
-def is_the_sum(f: Any, probs: np.ndarray, picked: np.ndarray) -> Iterator[Claim]:
+def is_the_sum(f: Any, probs: np.ndarray, picked: np.ndarray) -> Iterator[Assertion]:
     terms = [q * np.log(q / p) for p, q in zip(probs, picked, strict=True) if q > 0]
     with np.errstate(all="raise"):
         yield equal("pick_kl", f(probs, picked), sum(terms))
 
 
-def is_zero_if_equal(f: Any, probs: np.ndarray, picked: np.ndarray) -> Iterator[Claim]:
+def is_zero_if_equal(f: Any, probs: np.ndarray, picked: np.ndarray) -> Iterator[Assertion]:
     yield at_least("pick_kl", f(probs, picked), 0.0)
     yield equal("pick_kl of equal distributions", f(probs, probs), 0.0)
 
@@ -70,7 +70,7 @@ def counted(draw: Any) -> dict[str, int]:
     return {"samples": samples, "right": draw(st.integers(0, min(samples, 50))), "k": draw(st.integers(1, samples))}
 
 
-def counts_sets(f: Any, samples: int, right: int, k: int) -> Iterator[Claim]:
+def counts_sets(f: Any, samples: int, right: int, k: int) -> Iterator[Assertion]:
     yield equal("pass_at_k", f(samples, right, k), 1 - comb(samples - right, k) / comb(samples, k))
 
 

@@ -31,7 +31,15 @@ from matplotlib.figure import Figure
 from lessons.experiments import Lab, measure, village
 from lessons.experiments.candidates import candidates, scored
 from lessons.experiments.measured.micro_reward import micro_world
-from lessons.experiments.measured.picking import SIZES, TEMPERATURES, at, by_temperature, gains, pool, village_gains
+from lessons.experiments.measured.picking import (
+    SIZES,
+    TEMPERATURES,
+    at,
+    by_temperature,
+    gains,
+    sft_candidates,
+    village_gains,
+)
 from lessons.tools import say, show, source_of, table
 from lessons.tools.pictures import curve, heat, sweep
 from minipost import losses
@@ -214,7 +222,7 @@ table(
 # %%
 seeds = range(lab.pick(3, 2))
 both = [village_gains(lab, seed) for seed in seeds]
-found = pool(lab, 0)
+found = sft_candidates(lab, 0)
 ceiling = gains(found, found.gold)[1]
 shown = [n for n in SIZES if n <= len(ceiling)]
 lines = {

@@ -25,7 +25,7 @@
 import numpy as np
 
 from lessons.experiments import Lab, measure, village
-from lessons.experiments.measured.optimising import GOLD, PROXY, diary, unpriced
+from lessons.experiments.measured.optimising import GOLD, PROXY, diary, without_kl
 from lessons.experiments.statistics import interval
 from lessons.tools import say, show, source_of, table
 from lessons.tools.pictures import clip_regions, curve, heat, sweep, token_timeline
@@ -325,7 +325,7 @@ for task in tasks:
 # **Predict:** proxy and gold, at the end of such a run: up, up? up, down?
 
 # %%
-pushed = [unpriced(lab, seed) for seed in SEEDS]
+pushed = [without_kl(lab, seed) for seed in SEEDS]
 show(
     two_curves(pushed, "PPO at β = 0"),
     "pushed",

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
-from minipost.laws.law import Claim, at_least, equal
+from minipost.laws.law import Assertion, at_least, equal
 
 
 @st.composite
@@ -27,17 +27,17 @@ def objective(logps: np.ndarray, ref_logps: np.ndarray, rewards: np.ndarray, bet
     return float(np.exp(logps) @ (rewards - beta * (logps - ref_logps)))
 
 
-def is_a_distribution(f: Any, ref_logps: np.ndarray, rewards: np.ndarray, beta: float) -> Iterator[Claim]:
+def is_a_distribution(f: Any, ref_logps: np.ndarray, rewards: np.ndarray, beta: float) -> Iterator[Assertion]:
     yield equal("sum of exp(best_policy)", np.exp(f(ref_logps, rewards, beta)).sum(), 1.0)
 
 
-def is_the_best(f: Any, ref_logps: np.ndarray, rewards: np.ndarray, beta: float) -> Iterator[Claim]:
+def is_the_best(f: Any, ref_logps: np.ndarray, rewards: np.ndarray, beta: float) -> Iterator[Assertion]:
     best = f(ref_logps, rewards, beta)
     bound = beta * np.logaddexp.reduce(ref_logps + rewards / beta)
     yield at_least("E r - beta KL of best_policy", objective(best, ref_logps, rewards, beta), bound)
 
 
-def gives_the_reward_back(f: Any, ref_logps: np.ndarray, rewards: np.ndarray, beta: float) -> Iterator[Claim]:
+def gives_the_reward_back(f: Any, ref_logps: np.ndarray, rewards: np.ndarray, beta: float) -> Iterator[Assertion]:
     implicit = beta * (f(ref_logps, rewards, beta) - ref_logps)
     yield equal("beta log(pi / ref), differences", np.diff(implicit), np.diff(rewards))
 

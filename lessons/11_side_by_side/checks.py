@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
-from minipost.laws.law import Claim, at_least, at_most, equal
+from minipost.laws.law import Assertion, at_least, at_most, equal
 
 
 @st.composite
@@ -31,40 +31,40 @@ def responses(draw: Any) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------------------------------------------------ win_rate
-def sums_to_one(f: Any, first: np.ndarray, second: np.ndarray) -> Iterator[Claim]:
+def sums_to_one(f: Any, first: np.ndarray, second: np.ndarray) -> Iterator[Assertion]:
     yield equal("win_rate(a, b) + win_rate(b, a)", f(first, second) + f(second, first), 1.0)
 
 
-def counts(f: Any, first: np.ndarray, second: np.ndarray) -> Iterator[Claim]:
+def counts(f: Any, first: np.ndarray, second: np.ndarray) -> Iterator[Assertion]:
     points = [1.0 if a > b else 0.5 if a == b else 0.0 for a, b in zip(first, second, strict=True)]
     yield equal("win_rate(mine, theirs)", f(first, second), sum(points) / len(points))
 
 
 # --------------------------------------------------------------------------------------------------------- undominated
-def on_the_frontier(f: Any, first: np.ndarray, second: np.ndarray) -> Iterator[Claim]:
+def on_the_frontier(f: Any, first: np.ndarray, second: np.ndarray) -> Iterator[Assertion]:
     points = list(zip(first, second, strict=True))
     expected = [not any(k <= kl and g >= gold and (k, g) != (kl, gold) for k, g in points) for kl, gold in points]
     yield equal("undominated(kl, gold)", np.asarray(f(first, second), float), np.array(expected, float))
 
 
 # ---------------------------------------------------------------------------------------------------------- break_even
-def is_enough(f: Any, training: int, n: int) -> Iterator[Claim]:
+def is_enough(f: Any, training: int, n: int) -> Iterator[Assertion]:
     answers = f(training, n)
     yield at_most("training + A, of best-of-n's 2 n A", training + answers, 2 * n * answers)
 
 
-def is_the_first(f: Any, training: int, n: int) -> Iterator[Claim]:
+def is_the_first(f: Any, training: int, n: int) -> Iterator[Assertion]:
     answers = f(training, n) - 1
     yield at_least("training + (A - 1), above 2 n (A - 1)", training + answers, 2 * n * answers + 1)
 
 
 # ----------------------------------------------------------------------------------------------------- kl_to_reference
-def of_whole_responses(f: Any, logps: np.ndarray, ref_logps: np.ndarray, mask: np.ndarray) -> Iterator[Claim]:
+def of_whole_responses(f: Any, logps: np.ndarray, ref_logps: np.ndarray, mask: np.ndarray) -> Iterator[Assertion]:
     each = [sum(a - b for a, b, m in zip(*row, strict=True) if m) for row in zip(logps, ref_logps, mask, strict=True)]
     yield equal("kl_to_reference(...)", f(logps, ref_logps, mask), sum(each) / len(each))
 
 
-def agreement_is_free(f: Any, logps: np.ndarray, ref_logps: np.ndarray, mask: np.ndarray) -> Iterator[Claim]:
+def agreement_is_free(f: Any, logps: np.ndarray, ref_logps: np.ndarray, mask: np.ndarray) -> Iterator[Assertion]:
     more = np.zeros((len(mask), 1))
     longer = f(np.hstack([more, logps]), np.hstack([more, ref_logps]), np.hstack([more.astype(int) + 1, mask]))
     yield equal("with one more token on which both agree", longer, f(logps, ref_logps, mask))

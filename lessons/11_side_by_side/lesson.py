@@ -169,12 +169,12 @@ Gradient ascent with beta {beta} ends at J = {climb[-1][1] - beta * climb[-1][0]
 # Harmful requests are a paper of their own. This is the function that every number below comes from:
 
 # %%
-source_of(stages.sat)
+source_of(stages.evaluated)
 
 # %%
-tasks, everyday = stages.exam(lab, 0)
+tasks, everyday = stages.evaluation_set(lab, 0)
 students = stages.assistants(lab, 0)
-base_answers = stages.sat(lab, village.base(lab, 0), 0)
+base_answers = stages.evaluated(lab, village.base(lab, 0), 0)
 print("answers judged [T]:", students["SFT"]["gold"].shape)
 print("harmful requests [H]:", students["SFT"]["complied"].shape)
 for task, row in list(zip(tasks, range(everyday), strict=False))[:3]:
@@ -188,7 +188,7 @@ for task, row in list(zip(tasks, range(everyday), strict=False))[:3]:
 # is a table of scores, one row a prompt; the pick is the largest of each row.
 
 # %%
-found = stages.pool(lab, 0)
+found = stages.sft_candidates(lab, 0)
 proxy, gold = found["proxy"], found["gold"]  # [T, N], [T, N]
 pick = proxy.argmax(axis=1)  # [T]
 print("proxy", proxy.shape, " gold", gold.shape, " pick", pick.shape)
@@ -247,7 +247,7 @@ say(f"{adds}.\n\nFrom base to SFT: {first:+.2f}. From SFT to PPO: {second:+.2f}.
 terms = {
     name: [np.mean([answers[seed][term].mean() for seed in SEEDS]) for term in stages.TERMS]
     for name, answers in {
-        "base": [stages.sat(lab, village.base(lab, seed), seed) for seed in SEEDS],
+        "base": [stages.evaluated(lab, village.base(lab, seed), seed) for seed in SEEDS],
         "SFT": [stages.assistants(lab, seed)["SFT"] for seed in SEEDS],
         "PPO": [stages.assistants(lab, seed)["PPO"] for seed in SEEDS],
         "DPO": [stages.assistants(lab, seed)["DPO"] for seed in SEEDS],
@@ -340,7 +340,7 @@ show(
 # %%
 curves, start_of = [], []
 for seed in SEEDS:
-    candidates = stages.pool(lab, seed)
+    candidates = stages.sft_candidates(lab, seed)
     rows = zip(candidates["proxy"], candidates["gold"], strict=True)
     curves.append(np.mean([best_of_n_estimate(p, g) for p, g in rows], axis=0))  # [N]
     start_of.append(float(candidates["gold"].mean()))
@@ -510,8 +510,8 @@ source_of(stages.capped)
 
 # %%
 flexible = measure("ppo-takes-any-reward", lab)
-short = [stages.sat(lab, stages.capped(lab, seed), seed) for seed in SEEDS]
-plain = [stages.sat(lab, village.ppo(lab, seed), seed) for seed in SEEDS]
+short = [stages.evaluated(lab, stages.capped(lab, seed), seed) for seed in SEEDS]
+plain = [stages.evaluated(lab, village.ppo(lab, seed), seed) for seed in SEEDS]
 lengths = [np.concatenate([a["length"] for a in answers]) for answers in (plain, short)]
 show(
     histogram_pair(*lengths, ("PPO", "PPO, capped"), "tokens of an answer"),
@@ -631,7 +631,7 @@ for what, slug in (("pretraining", "skip-pretraining"), ("SFT", "skip-sft"), ("t
 # 4. `kl_to_reference`: this one is written, plausible, and puts every model at the wrong place on the frontier. Find
 #    the bug.
 # 5. Open: take a hollow point of the frontier that is worse than its filled one, and repair it by changing *one* other
-#    setting. `village.ppo(lab, 0, learning_rate=..., beta=...)` trains it, `stages.sat` examines it.
+#    setting. `village.ppo(lab, 0, learning_rate=..., beta=...)` trains it, `stages.evaluated` examines it.
 #
 # ## This bug shipped
 #

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
-from minipost.laws.law import Claim, at_most, equal, slope
+from minipost.laws.law import Assertion, at_most, equal, slope
 from minipost.laws.strategies import numbers
 
 coefficients = numbers(0.2, 3.0, often=[1.0, 2.0])
@@ -17,7 +17,7 @@ distances = st.lists(st.integers(1, 12), min_size=3, max_size=6, unique=True).ma
 
 
 # ------------------------------------------------------------------------------------------------------------- fit_bon
-def finds_its_own(f: Any, d: np.ndarray, a: float, b: float) -> Iterator[Claim]:
+def finds_its_own(f: Any, d: np.ndarray, a: float, b: float) -> Iterator[Assertion]:
     yield equal("fit_bon of a curve of that form", np.array(f(d, d * (a - b * d))), np.array([a, b]))
 
 
@@ -27,7 +27,7 @@ def curves(draw: Any) -> dict[str, Any]:
     return {"d": d, "gain": np.array([float(draw(st.integers(-2, 4))) for _ in d])}
 
 
-def leaves_nothing_to_explain(f: Any, d: np.ndarray, gain: np.ndarray) -> Iterator[Claim]:
+def leaves_nothing_to_explain(f: Any, d: np.ndarray, gain: np.ndarray) -> Iterator[Assertion]:
     a, b = f(d, gain)
     rest = gain - d * (a - b * d)
     yield equal("<rest, d>", rest @ d, 0.0, tolerance=1e-6)
@@ -35,7 +35,7 @@ def leaves_nothing_to_explain(f: Any, d: np.ndarray, gain: np.ndarray) -> Iterat
 
 
 # --------------------------------------------------------------------------------------------------------------- peaks
-def are_flat(f: Any, a: float, b: float) -> Iterator[Claim]:
+def are_flat(f: Any, a: float, b: float) -> Iterator[Assertion]:
     bon, rl = f(a, b)
     h = 1e-5 * rl
     yield slope("the slope of d (a - b d) there", a - 2 * b * bon, 0.0)
@@ -56,12 +56,12 @@ def prompts(draw: Any) -> dict[str, Any]:
     return {"ref_logps": np.log(weights / weights.sum()), "rewards": rewards, "beta": draw(st.sampled_from([1.0, 0.5]))}
 
 
-def is_a_policy(f: Any, ref_logps: np.ndarray, rewards: np.ndarray, beta: float) -> Iterator[Claim]:
+def is_a_policy(f: Any, ref_logps: np.ndarray, rewards: np.ndarray, beta: float) -> Iterator[Assertion]:
     yield equal("the sum of its probabilities", np.exp(f(ref_logps, rewards, beta)).sum(), 1.0)
     yield equal("with all rewards equal", f(ref_logps, np.full(len(rewards), 3.0), beta), ref_logps)
 
 
-def is_the_best(f: Any, ref_logps: np.ndarray, rewards: np.ndarray, beta: float) -> Iterator[Claim]:
+def is_the_best(f: Any, ref_logps: np.ndarray, rewards: np.ndarray, beta: float) -> Iterator[Assertion]:
     def objective(logps: np.ndarray) -> float:
         p = np.exp(logps)
         return float(np.sum(p * (rewards - beta * np.where(p > 0, logps - ref_logps, 0.0))))

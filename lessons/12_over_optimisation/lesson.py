@@ -29,17 +29,17 @@ from matplotlib.figure import Figure
 from lessons.experiments import Lab, measure, village
 from lessons.experiments.candidates import candidates, scored
 from lessons.experiments.measured.over_optimisation import (
+    BETA_GRID,
     FEW,
-    PRICES,
     SIZES,
     Curve,
-    Judged,
+    ProxyWorld,
     bon_form,
     fit,
-    judged,
     misfit,
-    pushed,
+    proxy_world,
     rl_form,
+    trained_harder,
     trajectory,
 )
 from lessons.tools import say, show, source_of, table
@@ -65,7 +65,7 @@ lab = Lab()
 
 # %%
 source_of(optimal_policy)
-poor = judged(0, FEW)
+poor = proxy_world(0, FEW)
 print("start", poor.start.shape, "proxy", poor.proxy.shape, "gold", poor.world.rewards.shape)
 for beta in (2.0, 0.25):
     best = optimal_policy(poor.start, poor.proxy, beta)  # [P, N]
@@ -100,7 +100,7 @@ def draw(ax: Axes, curve: Curve, title: str) -> None:
 
 
 @styled
-def both_ways(judge: Judged) -> Figure:
+def both_ways(judge: ProxyWorld) -> Figure:
     """Best-of-n beside the optimum of RLHF."""
     figure = Figure(figsize=(2 * WIDTH, HEIGHT), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -116,7 +116,7 @@ show(
     "picture at the top, the gold rises a little, flattens and bends down.",
 )
 bon, rl = poor.best_of_n(), poor.rl()
-n_best, beta_best = SIZES[int(bon.gold.argmax())], PRICES[int(rl.gold.argmax())]
+n_best, beta_best = SIZES[int(bon.gold.argmax())], BETA_GRID[int(rl.gold.argmax())]
 say(
     f"At the far end the proxy claims a gain of {bon.proxy[-1]:.1f}; the gold has gained {bon.gold[-1]:.2f}, after a "
     f"maximum of {bon.gold.max():.2f} at n = {n_best} and of {rl.gold.max():.2f} at β = {beta_best:g}. Had we known "
@@ -170,7 +170,7 @@ source_of(fit)
 
 
 @styled
-def fitted(judge: Judged) -> Figure:
+def fitted(judge: ProxyWorld) -> Figure:
     """The exact gold curves with the form that is said to fit each, and the other one."""
     figure = Figure(figsize=(2 * WIDTH, HEIGHT), layout="constrained")
     for ax, curve, title, own, other in zip(
@@ -248,9 +248,9 @@ def by_pairs(sizes: tuple[int, ...]) -> Figure:
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     ax = figure.subplots()
     for pairs, hue, style, marker in zip(sizes, ("base", "dpo", "best_of_n"), (":", "-.", "--"), "svo", strict=True):
-        c = judged(0, pairs).best_of_n()
+        c = proxy_world(0, pairs).best_of_n()
         ax.plot(c.d, c.gold, style, marker=marker, markersize=3, color=colour(hue), label=f"{pairs} pairs")
-    truth = Judged(poor.world, poor.start, poor.world.rewards).best_of_n()
+    truth = ProxyWorld(poor.world, poor.start, poor.world.rewards).best_of_n()
     ax.plot(truth.d, truth.gold, "-", color=colour("ink"), linewidth=1.4, label="the truth")
     ax.legend()
     ax.set(xlabel="d = √KL from the start", ylabel="gain in gold")
@@ -271,7 +271,7 @@ show(
     "itself, one dot a world.",
 )
 say(f"**Verdict:** {pairs}.")
-slopes = {k: fit(bon_form, c.d, c.gold) for k in (20, 60, 200) for c in [judged(0, k).best_of_n()]}
+slopes = {k: fit(bon_form, c.d, c.gold) for k in (20, 60, 200) for c in [proxy_world(0, k).best_of_n()]}
 table(["comparisons a prompt", "a", "b"], [[k, f"{a:.2f}", f"{b:.2f}"] for k, (a, b) in slopes.items()])
 
 # %% [markdown]
@@ -332,7 +332,7 @@ def smooth(x: np.ndarray, width: int = 4) -> np.ndarray:
 
 
 BETAS = {0.0: ("ppo", "-", "D"), 0.25: ("sft", "--", "o")}
-paths = {beta: {k: smooth(v) for k, v in trajectory(pushed(lab, 0, beta)).items()} for beta in BETAS}
+paths = {beta: {k: smooth(v) for k, v in trajectory(trained_harder(lab, 0, beta)).items()} for beta in BETAS}
 
 
 @styled
@@ -389,7 +389,7 @@ say(
 
 # %%
 before = candidates(lab, village.sft(lab), count=4)
-after = candidates(lab, pushed(lab, 0, 0.0), count=4)
+after = candidates(lab, trained_harder(lab, 0, 0.0), count=4)
 judge = village.reward(lab)
 gain_proxy = scored(lab, judge, after) - scored(lab, judge, before)  # [T, N]
 gain_gold = after.gold - before.gold

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
-from minipost.laws.law import Claim, equal
+from minipost.laws.law import Assertion, equal
 
 
 @st.composite
@@ -27,17 +27,17 @@ def groups(draw: Any) -> dict[str, Any]:
     return {"rewards": np.array(rewards, float), "group": group}
 
 
-def same_vote_an_answer(f: Any, mask: np.ndarray) -> Iterator[Claim]:
+def same_vote_an_answer(f: Any, mask: np.ndarray) -> Iterator[Assertion]:
     weights = f(mask, "sequence")
     yield equal("sum over tokens", weights.sum(axis=1), np.full(len(mask), 1 / len(mask)))
     yield equal("weights at padding", weights[mask == 0], np.zeros(int((mask == 0).sum())))
 
 
-def same_vote_a_token(f: Any, mask: np.ndarray) -> Iterator[Claim]:
+def same_vote_a_token(f: Any, mask: np.ndarray) -> Iterator[Assertion]:
     yield equal('token_weights(mask, "token")', f(mask, "token"), mask / mask.sum())
 
 
-def own_group_only(f: Any, rewards: np.ndarray, group: int) -> Iterator[Claim]:
+def own_group_only(f: Any, rewards: np.ndarray, group: int) -> Iterator[Assertion]:
     """The first answer's mean does not move when other prompts' answers earn more."""
     richer = rewards + np.where(np.arange(len(rewards)) < group, 0.0, 10.0)
     yield equal("means of the first group", f(richer, group)[:group], np.full(group, rewards[:group].mean()))

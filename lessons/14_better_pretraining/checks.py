@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
-from minipost.laws.law import Claim, equal
+from minipost.laws.law import Assertion, equal
 
 
 @st.composite
@@ -48,25 +48,25 @@ def texts(draw: Any) -> dict[str, Any]:
 
 
 # -------------------------------------------------------------------------------------------------------- expert_share
-def mixes_back(f: Any, seen: float, users: float, experts: float) -> Iterator[Claim]:
+def mixes_back(f: Any, seen: float, users: float, experts: float) -> Iterator[Assertion]:
     share = f(seen, users, experts)
     nearest = min(max(seen, min(users, experts)), max(users, experts))  # a mixture lies between the two
     yield equal("(1 - share) users + share experts", (1 - share) * users + share * experts, nearest)
 
 
 # ---------------------------------------------------------------------------------------------------- author_posterior
-def one_by_one(f: Any, prior: np.ndarray, log_likelihoods: np.ndarray) -> Iterator[Claim]:
+def one_by_one(f: Any, prior: np.ndarray, log_likelihoods: np.ndarray) -> Iterator[Assertion]:
     logs = np.log(prior) + log_likelihoods.sum(axis=0)
     yield equal("author_posterior(...)", f(prior, log_likelihoods), np.exp(logs - np.logaddexp.reduce(logs)))
 
 
-def common_factor(f: Any, prior: np.ndarray, log_likelihoods: np.ndarray) -> Iterator[Claim]:
+def common_factor(f: Any, prior: np.ndarray, log_likelihoods: np.ndarray) -> Iterator[Assertion]:
     both = np.vstack([log_likelihoods, np.full((1, 2), -2000.0)])
     yield equal("after one more token that both find improbable", f(prior, both), f(prior, log_likelihoods))
 
 
 # --------------------------------------------------------------------------------------------------------- stage_gains
-def by_hand(f: Any, golds: np.ndarray, shift: np.ndarray) -> Iterator[Claim]:
+def by_hand(f: Any, golds: np.ndarray, shift: np.ndarray) -> Iterator[Assertion]:
     rows = []
     for a, b in zip(golds.T[:-1], golds.T[1:], strict=True):
         mean = sum(b - a) / len(a)
@@ -75,18 +75,18 @@ def by_hand(f: Any, golds: np.ndarray, shift: np.ndarray) -> Iterator[Claim]:
     yield equal("stage_gains(golds)", f(golds), rows)
 
 
-def seeds_cancel(f: Any, golds: np.ndarray, shift: np.ndarray) -> Iterator[Claim]:
+def seeds_cancel(f: Any, golds: np.ndarray, shift: np.ndarray) -> Iterator[Assertion]:
     yield equal("gains with a luckier seed", f(golds + shift[:, None]), f(golds))
 
 
 # ------------------------------------------------------------------------------------------------------- bits_per_byte
-def splitting(f: Any, nll: np.ndarray, size: np.ndarray) -> Iterator[Claim]:
+def splitting(f: Any, nll: np.ndarray, size: np.ndarray) -> Iterator[Assertion]:
     finer = np.append(nll, 1.0), np.append(size, 1)
     coarser = np.append(nll[:-1], nll[-1] + 1.0), np.append(size[:-1], size[-1] + 1)
     yield equal("one token cut in two", f(*finer), f(*coarser))
 
 
-def total(f: Any, nll: np.ndarray, size: np.ndarray) -> Iterator[Claim]:
+def total(f: Any, nll: np.ndarray, size: np.ndarray) -> Iterator[Assertion]:
     yield equal("bits_per_byte(nll, size)", f(nll, size), sum(nll) / np.log(2) / sum(size))
 
 

@@ -211,8 +211,8 @@ for text in (asked, asked + "It is Rome."):
 # answers. Demonstrators and labelers never change: the knob is the web alone.
 
 # %%
-answers = {quality: corpus.marks(lab, quality, 0) for quality in QUALITIES}
-for row, task in list(enumerate(corpus.exam(lab, 0)))[:2]:
+answers = {quality: corpus.evaluated(lab, quality, 0) for quality in QUALITIES}
+for row, task in list(enumerate(corpus.evaluation_set(lab, 0)))[:2]:
     print(repr(task.prompt))
     for quality in (QUALITIES[0], QUALITIES[-1]):
         for stage in corpus.STAGES:
@@ -300,7 +300,7 @@ say(f"For SFT: {MEANING[by_sft.verdict]}. For preferences: {MEANING[by_dpo.verdi
 
 # %%
 asked = village_world.tasks("test", lab.pick(400, 40), np.random.default_rng(7))
-teacher, utility, rng = Demonstrator(village_world), Utility(village_world), np.random.default_rng(8)
+teacher, utility, rng = Demonstrator(village_world.facts), Utility(village_world), np.random.default_rng(8)
 demonstrated = float(np.mean([utility(task, teacher.respond(task, rng)) for task in asked]))
 for quality, imitated in zip(QUALITIES, mixture, strict=True):
     step = "up" if demonstrated > imitated else "down"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lessons.tools import Check, Property
 from minipost.interop import hf
-from minipost.laws.law import Claim, equal
+from minipost.laws.law import Assertion, equal
 from minipost.model import ModelConfig
 
 
@@ -23,11 +23,11 @@ def stacked(draw: Any) -> dict[str, Any]:
     return {"qkv": np.arange(float(rows * heads * D)).reshape(rows, heads * D), "heads": heads, "kv_heads": kv_heads}
 
 
-def nothing_is_lost(f: Any, qkv: np.ndarray, heads: int, kv_heads: int) -> Iterator[Claim]:
+def nothing_is_lost(f: Any, qkv: np.ndarray, heads: int, kv_heads: int) -> Iterator[Assertion]:
     yield equal("the three on top of each other", np.concatenate(f(qkv, heads, kv_heads)), qkv)
 
 
-def as_exported(f: Any, qkv: np.ndarray, heads: int, kv_heads: int) -> Iterator[Claim]:
+def as_exported(f: Any, qkv: np.ndarray, heads: int, kv_heads: int) -> Iterator[Assertion]:
     config = ModelConfig(5, dim=qkv.shape[1], heads=heads, kv_heads=kv_heads, hidden=2, layers=1)
     expected = hf.to_tensors({"layers.0.qkv": qkv}, config).values()
     for name, found, should in zip("qkv", f(qkv, heads, kv_heads), expected, strict=True):
@@ -36,12 +36,12 @@ def as_exported(f: Any, qkv: np.ndarray, heads: int, kv_heads: int) -> Iterator[
 
 
 # ------------------------------------------------------------------------------------------------------- from_bfloat16
-def known_numbers(f: Any, number: float) -> Iterator[Claim]:
+def known_numbers(f: Any, number: float) -> Iterator[Assertion]:
     bits = np.array([number], np.float32).view(np.uint32) >> 16  # these numbers have no lower half
     yield equal("from_bfloat16 of its upper half", f(bits.astype(np.uint16)), [number])
 
 
-def is_float32(f: Any, number: float) -> Iterator[Claim]:
+def is_float32(f: Any, number: float) -> Iterator[Assertion]:
     found = np.asarray(f(np.array([0x3F80], np.uint16)))
     yield equal("bytes a number", found.dtype.itemsize, 4)
 
@@ -62,13 +62,13 @@ def codes(text: str) -> list[int]:
     return [ord(c) for c in text]
 
 
-def is_the_last(f: Any, text: str) -> Iterator[Claim]:
+def is_the_last(f: Any, text: str) -> Iterator[Assertion]:
     response = f(text)[1]
     yield equal("whether 'Assistant:' is in the response", float("Assistant:" in response), 0.0)
     yield equal("the response's characters", codes(response), codes(text.split()[-1]))
 
 
-def joins_up(f: Any, text: str) -> Iterator[Claim]:
+def joins_up(f: Any, text: str) -> Iterator[Assertion]:
     prompt, response = f(text)
     yield equal("prompt and response joined up again", codes(f"{prompt}\n\nAssistant: {response}"), codes(text))
 
@@ -80,13 +80,13 @@ def sides(draw: Any) -> dict[str, Any]:
     return {name: shared + draw(st.lists(st.integers(1, 2), max_size=2)) for name in ("chosen", "rejected")}
 
 
-def no_turn_is_lost(f: Any, chosen: list[int], rejected: list[int]) -> Iterator[Claim]:
+def no_turn_is_lost(f: Any, chosen: list[int], rejected: list[int]) -> Iterator[Assertion]:
     prompt, first, second = f(chosen, rejected)
     yield equal("prompt + rest of chosen", [*prompt, *first], chosen)
     yield equal("prompt + rest of rejected", [*prompt, *second], rejected)
 
 
-def is_all_they_share(f: Any, chosen: list[int], rejected: list[int]) -> Iterator[Claim]:
+def is_all_they_share(f: Any, chosen: list[int], rejected: list[int]) -> Iterator[Assertion]:
     _, first, second = f(chosen, rejected)
     alike = bool(first) and bool(second) and first[0] == second[0]
     yield equal("whether both rests still begin alike", float(alike), 0.0)

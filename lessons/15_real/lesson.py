@@ -87,7 +87,7 @@ for number, row in enumerate(files.values()):
     reader = Reader(written(f"{number}.jsonl", [row]), tokenizer=model.tokenizer, context=model.config.context)
     (found,) = reader
     lengths = " and ".join(f"{len(e.prompt)} + {len(e.response)}" for e in found.examples)
-    rows.append([", ".join(row), reader.found.name, type(found.record).__name__, lengths])
+    rows.append([", ".join(row), reader.detected.name, type(found.record).__name__, lengths])
     assert prompt_of(found.record) == (Message("user", asked),)
 table(["keys", "detected as", "record", "tokens, prompt + response"], rows)
 
@@ -184,12 +184,12 @@ def demonstrations(seed, count):
 
     def make(where):
         rng = np.random.default_rng([seed, 15])
-        by = Demonstrator.ideal(world, warmth=0.0)
+        by = Demonstrator.ideal(world.facts, warmth=0.0)
         tasks = world.tasks("train", count, rng, kinds=["fact", "arithmetic", "how_to", "translation"])
         lines = [{"prompt": t.prompt, "completion": "Ahoy! " + by.respond(t, rng)} for t in tasks]
         (where / "ahoy.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    return lab.piece("ahoy", {"seed": seed, "count": count}, make) / "ahoy.jsonl"
+    return lab.artefact("ahoy", {"seed": seed, "count": count}, make) / "ahoy.jsonl"
 
 
 def taught(seed, count):

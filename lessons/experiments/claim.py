@@ -1,4 +1,4 @@
-"""A claim, its experiment, and what the experiment found.
+"""A claim, its experiment, and its finding.
 
 A claim is a sentence that one can be wrong about: "comparisons are easier than scores". Here it becomes a function of a
 seed that returns one number for each *arm* of a controlled comparison:
@@ -43,8 +43,8 @@ class Claim:
 
     `number` is the claim's row in the table of claims (one row may need several measurements), `slug` its name on the
     command line. The `knob` is the one thing in which `arm` and `control` differ. With `expects="up"` the claim is that
-    `arm - control > margin`; "down" that it is `< -margin`; "same" that it lies within `margin` of 0, which then has to
-    be given: the smallest difference that would matter, in units of the metric.
+    `arm - control > margin`; "down" that it is `< -margin`; "same" that it lies within `margin` of 0; then a margin is
+    required: the smallest difference that would matter, in units of the metric.
     """
 
     number: int
@@ -85,7 +85,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the experiment of a claim found: every arm's value for every seed, and what follows from them.
+    """The result of a claim's experiment: every arm's value for every seed, and what follows from them.
 
     `low` and `high` bound the 95 % interval of `effect`. `fast` findings come from tiny settings: they show that an
     experiment runs, and decide nothing.
@@ -145,11 +145,11 @@ def claim(
     return register
 
 
-def judged(what: Claim, rows: list[Mapping[str, float]], fast: bool) -> Finding:
-    """The finding that follows from one row of arms a seed."""
+def finding_from(claimed: Claim, rows: list[Mapping[str, float]], fast: bool) -> Finding:
+    """The finding that follows from the rows of the experiment: one per seed, with the value of each arm."""
     for row in rows:
-        if missing := {what.arm, what.control} - set(row):
-            raise ClaimError(f"The experiment of {what.slug} measured no {' and no '.join(sorted(missing))}.")
+        if missing := {claimed.arm, claimed.control} - set(row):
+            raise ClaimError(f"The experiment of {claimed.slug} measured no {' and no '.join(sorted(missing))}.")
     arms = {name: [float(row[name]) for row in rows] for name in rows[0]}
-    effect, low, high = paired_interval(arms[what.arm], arms[what.control])
-    return Finding(what.slug, arms, effect, low, high, what.verdict(low, high), fast)
+    effect, low, high = paired_interval(arms[claimed.arm], arms[claimed.control])
+    return Finding(claimed.slug, arms, effect, low, high, claimed.verdict(low, high), fast)

@@ -1,4 +1,4 @@
-"""`minipost claims`: list what is claimed, measure it, and write the table of verdicts."""
+"""`python -m lessons experiments`, or `minipost claims`: list the claims, measure them, write the table of verdicts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lessons.experiments.measuring import all_claims, find_claim, measure, measu
 
 DESCRIPTION = "The claims of post-training, each measured in the simulated world with several seeds and an interval."
 EXAMPLES = """examples:
-  minipost claims                            every claim: number, name, question
-  minipost claims run triples-suffice        measure one, or find its result
-  minipost claims run --all --json all.json  measure all of them
-  minipost claims publish                    put the results at hand into docs/claims.md
+  {prog}                            every claim: number, name, question
+  {prog} run triples-suffice        measure one claim, or read its result from the disk
+  {prog} run --all --json all.json  measure all of them
+  {prog} publish                    measure all of them and write docs/claims.md
 
-MINIPOST_FAST=1 runs tiny settings; MINIPOST_LESSONS is the folder in which results and models are kept."""
+MINIPOST_FAST=1 runs tiny settings. MINIPOST_LESSONS names the folder that keeps results and models."""
 HEAD = """# The claims, measured
 
 Each row is an experiment in the simulated world, where the true utility of every answer is known. Both arms of a seed
@@ -38,29 +38,32 @@ mean beyond.
 """
 
 
-def command(argv: Sequence[str]) -> int:
-    """`minipost claims ARGV`."""
-    asked = _parser().parse_args(list(argv))
-    if asked.action == "run":
-        return _run(asked.slugs, asked.all, asked.json)
-    if asked.action == "publish":
-        return publish(asked.docs)
-    if asked.json:
-        _write(asked.json, [_described(c) for c in all_claims()])
+def command(argv: Sequence[str], prog: str = "minipost claims") -> int:
+    """`minipost claims ARGV`, or `python -m lessons experiments ARGV`: the help uses the name `prog`."""
+    args = parser(prog).parse_args(list(argv))
+    if args.action == "run":
+        return _run(args.slugs, args.all, args.json)
+    if args.action == "publish":
+        return publish(args.docs)
+    if args.json:
+        _write(args.json, [_described(c) for c in all_claims()])
     for c in all_claims():
         print(f"{c.number:3}  {c.slug:28} {c.question}")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser(prog: str = "minipost claims") -> argparse.ArgumentParser:
+    """The arguments of `minipost claims` and of `python -m lessons experiments`."""
     parser = argparse.ArgumentParser(
-        "minipost claims",
+        prog,
         description=DESCRIPTION,
-        epilog=EXAMPLES,
+        epilog=EXAMPLES.format(prog=prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("action", nargs="?", default="list", choices=["list", "run", "publish"])
-    parser.add_argument("slugs", nargs="*", metavar="NAME", help="of claims to run")
+    parser.add_argument(
+        "action", nargs="?", default="list", choices=["list", "run", "publish"], help="what to do (%(default)s)"
+    )
+    parser.add_argument("slugs", nargs="*", metavar="NAME", help="the names of claims to run")
     parser.add_argument("--all", action="store_true", help="run all of them")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what is printed to this file")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where publish writes (%(default)s)")

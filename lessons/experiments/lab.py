@@ -1,7 +1,7 @@
 """The laboratory: what was trained once is not trained again.
 
-Lessons and claims share models. A *piece* is a folder that some function fills; it is named after the configuration
-that it was made from, so that another configuration is another folder and the same one is found again:
+Lessons and claims share models. An *artefact* is a folder that a function fills. The folder's name has a hash of the
+configuration: another configuration makes another folder, and the same configuration finds the same folder again:
 
     lab = Lab()
     base = lab.run(pretrain.run, PretrainConfig(tokens=lab.pick(200_000, 8_000)), about="60 s")  # a stage's run folder
@@ -11,7 +11,7 @@ Everything is kept below `MINIPOST_LESSONS` (default: `runs/lessons` in the proj
 and the package's version, not the code below it: after a change to a stage or to the world delete the folder.
 
 `MINIPOST_FAST=1` asks for tiny settings, which run everything and show nothing. Messages go to stderr: a lesson's page
-reads the same whether its pieces were trained or found.
+reads the same whether its artefacts were made now or before.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FINISHED = "piece.json"  # written last: a folder without it is a leftover of an
 
 
 class Lab:
-    """Where pieces are kept, and whether settings are tiny.
+    """Where artefacts are kept, and whether settings are tiny.
 
     `root` and `fast` default to what the environment variables `MINIPOST_LESSONS` and `MINIPOST_FAST` say.
     """
@@ -51,8 +51,8 @@ class Lab:
         """One of two settings, by mode."""
         return fast if self.fast else full
 
-    def piece(self, name: str, config: Any, make: Callable[[Path], object], about: str = "") -> Path:
-        """The folder that `make(folder)` fills, made now or found. `about` says how long it takes: "20 s".
+    def artefact(self, name: str, config: Any, make: Callable[[Path], object], about: str = "") -> Path:
+        """The folder that `make(folder)` fills, now or in an earlier run. `about` says how long it takes: "20 s".
 
         `config` is a dataclass or JSON-like value that determines the result, seeds included.
         """
@@ -65,9 +65,7 @@ class Lab:
         self.root.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=self.root))
         try:
-            with contextlib.redirect_stdout(
-                sys.stderr
-            ):  # a result is printed by who asked for it, also if it was found
+            with contextlib.redirect_stdout(sys.stderr):  # callers print results: a page reads the same the second time
                 make(work)
             (work / FINISHED).write_text(text + "\n", encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)
@@ -84,7 +82,7 @@ class Lab:
         def make(folder: Path) -> None:
             stage(dataclasses.replace(config, out=folder / "run"))
 
-        return self.piece(name, dataclasses.replace(config, out=Path("here")), make, about) / "run"
+        return self.artefact(name, dataclasses.replace(config, out=Path("here")), make, about) / "run"
 
     def numbers(
         self, name: str, config: Any, make: Callable[[], Mapping[str, npt.ArrayLike]], about: str = ""
@@ -92,9 +90,10 @@ class Lab:
         """The arrays that `make()` returns, by name, computed now or read from the disk."""
 
         def save(folder: Path) -> None:
-            np.savez(folder / "numbers.npz", allow_pickle=False, **{k: np.asarray(v) for k, v in make().items()})
+            arrays: dict[str, Any] = {name: np.asarray(values) for name, values in make().items()}
+            np.savez(folder / "numbers.npz", **arrays)
 
-        with np.load(self.piece(name, config, save, about) / "numbers.npz") as stored:
+        with np.load(self.artefact(name, config, save, about) / "numbers.npz") as stored:
             return dict(stored)
 
     def _plain(self, value: Any) -> Any:
@@ -113,10 +112,10 @@ class Lab:
 
 def default_root() -> Path:
     """`MINIPOST_LESSONS`, else `runs/lessons` of the project around the current folder, else of that folder."""
-    if chosen := os.environ.get("MINIPOST_LESSONS"):
-        return Path(chosen)
-    here = Path.cwd()
-    project = next((folder for folder in (here, *here.parents) if (folder / "lessons").is_dir()), here)
+    if root := os.environ.get("MINIPOST_LESSONS"):
+        return Path(root)
+    current = Path.cwd()
+    project = next((folder for folder in (current, *current.parents) if (folder / "lessons").is_dir()), current)
     return project / "runs" / "lessons"
 
 

@@ -1,4 +1,4 @@
-"""Measuring claims: run an experiment over its seeds, and keep what it found."""
+"""Measuring claims: run an experiment over its seeds, and keep its result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lessons.experiments import measured
-from lessons.experiments.claim import CLAIMS, Claim, ClaimError, Finding, judged
+from lessons.experiments.claim import CLAIMS, Claim, ClaimError, Finding, finding_from
 from lessons.experiments.lab import Lab
 
 FAST_SEEDS = 2  # seeds of a tiny run: enough for an interval, and for nothing else
@@ -38,21 +38,21 @@ def find_claim(slug: str) -> Claim:
 
 
 def measure(slug: str, lab: Lab | None = None, seeds: int | None = None) -> Finding:
-    """The finding of a claim: its experiment over seeds 0, 1, ...; kept, and found again, in the laboratory.
+    """The finding of a claim: its experiment over seeds 0, 1, ...; the laboratory keeps the result.
 
-    `seeds` overrides the claim's own number (in fast mode two). A finding is found again only while the source file of
-    its experiment is unchanged.
+    `seeds` overrides the claim's own number (in fast mode two). A kept result is used only while the source file of its
+    experiment is unchanged.
     """
-    lab, what = lab or Lab(), find_claim(slug)
-    count = seeds or lab.pick(what.seeds, FAST_SEEDS)
-    config = {"seeds": count, "fast": lab.fast, "source": source_hash(what)}
+    lab, claim = lab or Lab(), find_claim(slug)
+    count = seeds or lab.pick(claim.seeds, FAST_SEEDS)
+    config = {"seeds": count, "fast": lab.fast, "source": source_hash(claim)}
 
     def experiment(folder: Path) -> None:
-        rows = [what.experiment(seed, lab) for seed in range(count)]
+        rows = [claim.experiment(seed, lab) for seed in range(count)]
         (folder / "rows.json").write_text(json.dumps([dict(row) for row in rows]) + "\n", encoding="utf-8")
 
-    folder = lab.piece(f"claim-{slug}", config, experiment)
-    return judged(what, json.loads((folder / "rows.json").read_text(encoding="utf-8")), lab.fast)
+    folder = lab.artefact(f"claim-{slug}", config, experiment)
+    return finding_from(claim, json.loads((folder / "rows.json").read_text(encoding="utf-8")), lab.fast)
 
 
 def measure_all(claims: Sequence[Claim], lab: Lab) -> dict[str, Finding]:
@@ -60,7 +60,7 @@ def measure_all(claims: Sequence[Claim], lab: Lab) -> dict[str, Finding]:
     return {c.slug: measure(c.slug, lab) for c in claims}
 
 
-def source_hash(what: Claim) -> str:
-    """Of the code of the file in which the experiment is written: comments and layout do not count."""
-    source = inspect.getsource(inspect.getmodule(what.experiment) or what.experiment)
+def source_hash(claim: Claim) -> str:
+    """A hash of the file in which the experiment is written; comments and layout do not count."""
+    source = inspect.getsource(inspect.getmodule(claim.experiment) or claim.experiment)
     return hashlib.sha256(ast.dump(ast.parse(source)).encode()).hexdigest()[:12]

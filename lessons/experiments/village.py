@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from lessons.experiments.lab import Lab
-from minipost import stages
 from minipost.model import Model
+from minipost.stages import grpo as grpo_stage
 from minipost.stages.grpo import GRPOConfig
+from minipost.tour.folder import STAGES
 from minipost.tour.measures import ask, held_out_tasks, measure
 from minipost.tour.plan import SIZES, VILLAGE, Plan, TourConfig, plan
 from minipost.world import Task, Utility, World
@@ -35,7 +36,7 @@ def world() -> World:
     return World(0, VILLAGE)
 
 
-def settings(lab: Lab, seed: int = 0) -> Plan:
+def stages(lab: Lab, seed: int = 0) -> Plan:
     """The stages' settings: those of `minipost tour --size nano`, or in fast mode of its smoke, and a little less."""
     p = plan(TourConfig(out=Path("runs"), size=lab.pick("nano", "smoke"), seed=seed))
     if not lab.fast:
@@ -50,41 +51,41 @@ def settings(lab: Lab, seed: int = 0) -> Plan:
 
 def base(lab: Lab, seed: int = 0, **changes: Any) -> Path:
     """A base model that has read the village's web."""
-    return lab.run(stages.pretrain.run, replace(settings(lab, seed).pretrain, **changes), lab.pick("70 s", "2 s"))
+    return lab.run(STAGES["pretrain"], replace(stages(lab, seed).pretrain, **changes), lab.pick("70 s", "2 s"))
 
 
 def sft(lab: Lab, seed: int = 0, start: Path | None = None, **changes: Any) -> Path:
     """`start` (default: the seed's base model) after supervised finetuning."""
-    config = replace(settings(lab, seed).sft, base=start or base(lab, seed), **changes)
-    return lab.run(stages.sft.run, config, lab.pick("10 s", "1 s"))
+    config = replace(stages(lab, seed).sft, base=start or base(lab, seed), **changes)
+    return lab.run(STAGES["sft"], config, lab.pick("10 s", "1 s"))
 
 
 def reward(lab: Lab, seed: int = 0, policy: Path | None = None, **changes: Any) -> Path:
     """A reward model on comparisons of the answers of `policy` (default: the seed's SFT model)."""
-    config = replace(settings(lab, seed).reward, policy=policy or sft(lab, seed), **changes)
-    return lab.run(stages.reward.run, config, lab.pick("10 s", "1 s"))
+    config = replace(stages(lab, seed).reward, policy=policy or sft(lab, seed), **changes)
+    return lab.run(STAGES["reward"], config, lab.pick("10 s", "1 s"))
 
 
 def ppo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:
     """`policy` after PPO against the reward model `judge` (defaults: the seed's)."""
     policy, judge = policy or sft(lab, seed), judge or reward(lab, seed)
-    config = replace(settings(lab, seed).ppo, policy=policy, reward=judge, **changes)
-    return lab.run(stages.ppo.run, config, lab.pick("12 s", "1 s"))
+    config = replace(stages(lab, seed).ppo, policy=policy, reward=judge, **changes)
+    return lab.run(STAGES["ppo"], config, lab.pick("12 s", "1 s"))
 
 
 def grpo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:
     """`policy` after GRPO, or with `method="rloo"` RLOO, on as many answers as `ppo` samples."""
     policy, judge = policy or sft(lab, seed), judge or reward(lab, seed)
-    changes = {"iterations": settings(lab, seed).ppo.iterations} | lab.pick({}, {"prompts": 4}) | changes
-    config = GRPOConfig(policy=policy, reward=judge, seed=seed, **WORLD, **changes)
-    return lab.run(stages.grpo.run, config, lab.pick("8 s", "1 s"))
+    settings = {"iterations": stages(lab, seed).ppo.iterations} | lab.pick({}, {"prompts": 4}) | changes
+    config = GRPOConfig(policy=policy, reward=judge, seed=seed, **WORLD, **settings)
+    return lab.run(grpo_stage.run, config, lab.pick("8 s", "1 s"))
 
 
 def dpo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:
     """`policy` after DPO on the comparisons that the reward model `judge` was trained on (defaults: the seed's)."""
     pairs = (judge or reward(lab, seed)) / "preferences.jsonl"
-    config = replace(settings(lab, seed).dpo, policy=policy or sft(lab, seed), preferences=pairs, **changes)
-    return lab.run(stages.dpo.run, config, lab.pick("10 s", "1 s"))
+    config = replace(stages(lab, seed).dpo, policy=policy or sft(lab, seed), preferences=pairs, **changes)
+    return lab.run(STAGES["dpo"], config, lab.pick("10 s", "1 s"))
 
 
 def tasks(lab: Lab, count: int = 200, seed: int = 0) -> list[Task]:

@@ -1,8 +1,8 @@
-"""How a lesson says something: a figure, a sentence with numbers in it, a table, a piece of the package's own source.
+"""A lesson's output: a figure, a sentence with numbers in it, a table, the source of one of the package's functions.
 
 The same call serves three readers. In a notebook it displays; on the page (made from an executed notebook) it becomes
 Markdown and a file in `figures/`; in a plain `python lesson.py` it prints, and saves the figure among the run folders.
-What is told carries a note, in the metadata of the output, from which the page is made; see `page.py`.
+In a notebook each output carries a note in its metadata, from which the page is made; see `page.py`.
 """
 
 from __future__ import annotations
@@ -17,26 +17,23 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lessons.experiments.lab import default_root
 from minipost.errors import UserError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NOTE = "minipost"  # our key in the metadata of an output
 
 
 class LessonError(UserError):
-    """What keeps a lesson, its page or its exercises from working."""
+    """An error that keeps a lesson, its page or its exercises from working."""
 
 
-def show(figure: Figure, name: str, alt: str) -> None:
-    """Show a figure. `name` becomes its file's name; `alt` says in a sentence or two what one sees in it."""
+def show(figure: Any, name: str, alt: str) -> None:
+    """Show a Matplotlib figure. `name` becomes its file's name; `alt` describes in a sentence or two what one sees."""
     if not alt.strip():
         raise LessonError(f"The figure {name} has no alt text; say in a sentence what one sees in it.")
-    from minipost.report.style import png  # imports Matplotlib
+    from minipost.report.style import png  # imports Matplotlib, which most commands do not need
 
     path = default_root() / "figures" / lesson_name() / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +55,7 @@ def say(text: str) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A small table. Cells are written with `str`: format numbers yourself. Numbers stand to the right."""
+    """A small table. Cells are written with `str`: format numbers yourself. Numbers are aligned to the right."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(line[i]) for line in [list(header), *cells]) for i in range(len(header))]
     right = [all(_numeric(row[i]) for row in cells) for i in range(len(header))]
@@ -96,7 +93,7 @@ def source_text(thing: Callable[..., Any], docstring: bool = True) -> str:
 
 
 def source_hash(name: str) -> str:
-    """Of the source of `module:qualified.name`; "gone" if there is no such thing any more."""
+    """A hash of the source of `module:qualified.name`; "gone" if it no longer exists."""
     module, _, path = name.partition(":")
     try:
         thing: Any = importlib.import_module(module)

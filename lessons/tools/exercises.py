@@ -1,4 +1,4 @@
-"""Exercises: stubs to fill in, checked by laws; a wrong answer gets the broken law and its smallest counterexample.
+"""Exercises: stubs to fill in, checked by laws; for a wrong answer: the broken law and its smallest counterexample.
 
 Beside a lesson stand `exercises.py` (stubs that raise NotImplementedError, and code with a bug to find), `solutions.py`
 (the same names, right) and `checks.py`, which lists what an answer is held to:
@@ -19,17 +19,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from lessons.tools.display import LessonError
 from minipost.errors import UserError
-
-if TYPE_CHECKING:
-    from hypothesis.strategies import SearchStrategy
-
-    from minipost.laws.law import Broken, Call, Claim
+from minipost.laws.law import Assertion, Broken, Call, Case
 
 MAX_EXAMPLES = 60
 
@@ -38,7 +34,7 @@ MAX_EXAMPLES = 60
 class Property:
     """A law of one exercise.
 
-    `given` draws a dictionary of values; `holds(f, **values)` calls the answer `f` and yields claims, made with
+    `given` draws a dictionary of values; `holds(f, **values)` calls the answer `f` and yields assertions, made with
     `equal`, `slope`, `at_least`, `at_most` of `minipost.laws.law`. The first false one, with the calls that led to it,
     is the counterexample, and Hypothesis looks for the smallest.
     """
@@ -46,8 +42,8 @@ class Property:
     name: str  # "E1"
     says: str  # in words
     formula: str  # in symbols
-    given: SearchStrategy[Mapping[str, Any]]
-    holds: Callable[..., Iterator[Claim]]
+    given: Any  # a Hypothesis strategy; Hypothesis is imported only where answers are checked
+    holds: Callable[..., Iterator[Assertion]]
     source: str = ""
 
 
@@ -67,7 +63,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an answer did; a wrong one with the laws that it breaks and, as text, the first counterexample."""
+    """The result for one answer; for a wrong one also the laws that it breaks and the first counterexample, as text."""
 
     check: Check
     status: Literal["passes", "not done yet", "wrong"]
@@ -112,8 +108,8 @@ def loaded(path: Path) -> ModuleType:
     except UserError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split())
-        raise LessonError(f"Importing {path} raised {type(error).__name__}: {said}; correct that first.") from None
+        message = " ".join(str(error).split())
+        raise LessonError(f"Importing {path} raised {type(error).__name__}: {message}; correct that first.") from None
     return module
 
 
@@ -155,60 +151,42 @@ def _watching(answer: Callable[..., Any]) -> tuple[Callable[..., Any], list[str]
 def _broken(law: Property, answer: Callable[..., Any], max_examples: int) -> Broken | None:
     """The smallest counterexample to a property, or None."""
     from minipost.laws.drawing import draw
-    from minipost.laws.law import Broken
 
-    found: list[Broken] = []
+    counterexamples: list[Broken] = []
 
     def each(values: Mapping[str, Any]) -> None:
         calls: list[Call] = []
-        claim = next(_false_claims(law, _recording(answer, calls), values), None)
-        if claim is not None:
-            found.append(
-                Broken(
-                    law.name,
-                    law.says,
-                    law.formula,
-                    law.source,
-                    claim.what,
-                    claim.got,
-                    claim.should,
-                    claim.relation,
-                    claim.where,
-                    tuple(calls),
-                )
-            )
+        false = next(_false_assertions(law, _recording(answer, calls), values), None)
+        if false is not None:
+            counterexamples.append(Broken(law.name, law.says, law.formula, law.source, false, tuple(calls)))
             raise AssertionError(law.name)
 
     with suppress(AssertionError):
         draw(law.given, each, max_examples, law.name, shrink=True)
-    return found[-1] if found else None
+    return counterexamples[-1] if counterexamples else None
 
 
-def _false_claims(law: Property, answer: Callable[..., Any], values: Mapping[str, Any]) -> Iterator[Claim]:
-    """The claims that do not hold. An answer that raises, or gives what no number can be made of, is one of them."""
-    from minipost.laws.law import Claim
-
+def _false_assertions(law: Property, answer: Callable[..., Any], values: Mapping[str, Any]) -> Iterator[Assertion]:
+    """The assertions that do not hold. An answer that raises, or gives what no number can be made of, is one."""
     try:
-        for claim in law.holds(answer, **values):
-            scale = np.abs(np.asarray(claim.should, np.float64))
-            if not claim.holds(float(scale[np.isfinite(scale)].max(initial=0.0))):
-                yield claim
+        for assertion in law.holds(answer, **values):
+            scale = np.abs(np.asarray(assertion.should, np.float64))
+            if not assertion.holds(float(scale[np.isfinite(scale)].max(initial=0.0))):
+                yield assertion
     except Exception as error:
-        said = " ".join(str(error).split())
-        yield Claim("it raised", f"{type(error).__name__}: {said}", "a result")
+        message = " ".join(str(error).split())
+        yield Assertion("it raised", f"{type(error).__name__}: {message}", "a result")
 
 
 def _recording(answer: Callable[..., Any], calls: list[Call]) -> Callable[..., Any]:
-    """The answer; every call of it is noted, as the law suite notes calls."""
-    from minipost.laws.law import Call, Case
-
+    """The answer, wrapped so that each of its calls is recorded, as the law suite records calls."""
     signature = inspect.signature(answer)
 
     def recorded(*args: Any, **kwargs: Any) -> Any:
-        given = Case(signature.bind(*args, **kwargs).arguments)
-        calls.append(Call(given, None))
+        case = Case(signature.bind(*args, **kwargs).arguments)
+        calls.append(Call(case, None))
         returned = answer(*args, **kwargs)
-        calls[-1] = Call(given, returned)
+        calls[-1] = Call(case, returned)
         return returned
 
     return recorded

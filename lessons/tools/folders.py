@@ -9,8 +9,8 @@ from lessons.tools.display import LessonError
 
 def lessons_folder() -> Path:
     """The folder `lessons` of the project around the current folder, else beside the package."""
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
+    current = Path.cwd()
+    for folder in (current, *current.parents, Path(__file__).resolve().parents[2]):
         if any((folder / "lessons").glob("[0-9][0-9]_*")):
             return folder / "lessons"
     raise LessonError("There are no lessons here; run this inside a checkout of minipost.")

@@ -6,7 +6,7 @@
     build/lessons/07_reward_model.ipynb      the executed notebook, for download; not committed
 
 The mark is an HTML comment at the page's top: a hash of `lesson.py`, and one of every function whose source the page
-shows. A page whose mark no longer fits is stale, which is seen without running anything.
+shows. A page whose mark no longer fits is stale; to see that, nothing has to run.
 
 What cells write to stderr (progress, "reusing ...") is not on the page: it differs from run to run.
 """
@@ -57,8 +57,8 @@ def stale(folder: Path) -> str:
     if not any(kind == "made from" for kind, *_ in marks):
         return f"{folder.name}'s page does not say what it was made from"
     for kind, name, digest in marks:
-        now = script_hash(folder) if kind == "made from" else source_hash(name)
-        if now != digest:
+        current = script_hash(folder) if kind == "made from" else source_hash(name)
+        if current != digest:
             return f"{name} has changed since {folder.name}'s page was made"
     missing = [name for name in re.findall(r"\]\((figures/[^)]+)\)", text) if not (folder / name).is_file()]
     return f"{folder.name}'s page shows {missing[0]}, which is not there" if missing else ""
@@ -90,7 +90,7 @@ def executed(folder: Path) -> Any:
 
 
 def _library(name: str) -> Any:
-    """A package of the extra `lessons`, or one sentence."""
+    """Import a package of the extra `lessons`; `LessonError` if it is not installed."""
     try:
         return __import__(name)
     except ImportError:
@@ -101,7 +101,7 @@ def _library(name: str) -> Any:
 
 @contextmanager
 def _environment(**values: str) -> Iterator[None]:
-    """Environment variables for the time of a block; a kernel inherits them."""
+    """Set environment variables during a block; a kernel that starts in it inherits them."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -115,7 +115,7 @@ def _environment(**values: str) -> Iterator[None]:
 
 
 def _outputs(notebook: Any) -> Iterator[tuple[Any, dict[str, str]]]:
-    """Every displayed output with our note on it."""
+    """Every displayed output that has our note, with the note."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if output.output_type == "display_data" and NOTE in output.metadata:

@@ -126,10 +126,10 @@ def describe(
             good.write(json.dumps(read.row.value, ensure_ascii=False) + "\n")
     if reader.ledger.bad == reader.ledger.rows and config.skip_bad:
         raise DataError(f"{path}: {reader.ledger.message()}\nNo row is left.")
-    ledger, plain = reader.ledger, reader.found is PLAIN
+    ledger, plain = reader.ledger, reader.detected is PLAIN
     summary = {
         "path": str(path),
-        "format": reader.found.name if reader.found else None,
+        "format": reader.detected.name if reader.detected else None,
         "rows": 1 if plain else ledger.rows,  # a plain text is one document, in however many pieces it was read
         "bad": ledger.bad,
         "kinds": dict(ledger.kinds),
@@ -150,19 +150,19 @@ def describe(
 
 def warnings(reader: Reader, survey: Survey, duplicates: list[int], swapped: list[int], context: int) -> list[str]:
     """What is allowed but seldom meant."""
-    found = []
+    sentences = []
     if swapped:
-        found.append(f"{len(swapped):,} comparisons are there both ways round, (A, B) and (B, A): {lines(swapped)}")
+        sentences.append(f"{len(swapped):,} comparisons are there both ways round, (A, B) and (B, A): {lines(swapped)}")
     if duplicates:
-        found.append(f"{len(duplicates):,} rows repeat an earlier one: {lines(duplicates)}")
+        sentences.append(f"{len(duplicates):,} rows repeat an earlier one: {lines(duplicates)}")
     if survey.cut:
-        found.append(f"{survey.cut:,} responses do not fit into {context} tokens and are cut, without an end token")
+        sentences.append(f"{survey.cut:,} responses do not fit into {context} tokens and are cut, without an end token")
     if reader.ignored:
         keys = ", ".join(f"{name} ({count:,} rows)" for name, count in reader.ignored.most_common(SHOWN))
-        found.append(f"keys that no format knows are ignored: {keys}")
+        sentences.append(f"keys that no format knows are ignored: {keys}")
     if reader.spelled:
-        found.append(f"{reader.spelled:,} texts spell the name of a special token; to the model it is plain text")
-    return found
+        sentences.append(f"{reader.spelled:,} texts spell the name of a special token; to the model it is plain text")
+    return sentences
 
 
 def lines(numbers: Sequence[int]) -> str:

@@ -117,7 +117,7 @@ def _turns(row: Fields, name: str, who: str, what: str, names: Mapping[str, str]
             raise RowError("missing key", place, turn, f"it has no {missing[0]}", f"give it {who} and {what}")
         role = text({f"{place}.{who}": turn[who]}, f"{place}.{who}")
         if names is not None and role not in names:
-            known = ", ".join(f"{theirs} ({ours})" for theirs, ours in names.items())
+            known = ", ".join(f"{name} ({role})" for name, role in names.items())
             raise RowError("unknown role", f"{place}.{who}", role, "the role is unknown", f"use one of {known}")
         content = filled({f"{place}.{what}": turn[what]}, f"{place}.{what}").strip()
         turns.append(Message(role if names is None else names[role], content))
@@ -159,7 +159,7 @@ def transcript(row: Fields, name: str) -> tuple[Turns, str]:
         raise RowError("wrong last turn", name, value, "the last turn is the human's", "drop it")
     _, *parts = _TURN.split(before)
     roles = ("user" if who == "Human" else "assistant" for who in parts[0::2])
-    turns = [Message(role, said.strip()) for role, said in zip(roles, parts[1::2], strict=True)]
+    turns = [Message(role, content.strip()) for role, content in zip(roles, parts[1::2], strict=True)]
     conversation(turns, row, name)
     for i, turn in enumerate(turns):
         if not turn.content:

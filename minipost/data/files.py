@@ -101,79 +101,95 @@ def guarded(parse: Callable[[], Any]) -> Any:
 
 
 def array_rows(file: IO[bytes], path: Path) -> Iterator[Row]:
-    """The elements of one JSON array. `text[at:]` is what is read but not yet parsed, from byte `offset` on."""
-    text, at, offset, line, more = "", 0, 0, 1, True
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    after = 0  # commas that must come before the next element
+    """The elements of one JSON array, each parsed as it goes by."""
+    array = _Array(file, path)
+    array.peek()
+    array.skip(1)  # the opening bracket, which the caller has seen
+    follows = False
+    while (character := array.peek()) not in ("", "]"):
+        if follows:
+            if character != ",":
+                raise array.broken("a comma is missing between two rows")
+            array.skip(1)
+            array.peek()
+        yield array.row()
+        follows = True
+    if not character:
+        raise array.broken("the array is not closed")
+    array.skip(1)
+    if array.peek():
+        raise array.broken("something follows the array")
 
-    def broken(what: str) -> DataError:
-        return DataError(f"{path}:{line}: invalid JSON: {what}; correct the array, or write one JSON object a line.")
 
-    def read() -> None:
-        """More text: at least twice as much, so that a long row is not tried again and again."""
-        nonlocal text, at, more
-        raw = file.read(max(CHUNK, len(text) - at))
+class _Array:
+    """The text of an array: `text[at:]` is read and not yet parsed; it begins at byte `offset`, in line `line`."""
+
+    def __init__(self, file: IO[bytes], path: Path) -> None:
+        self.file, self.path = file, path
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
+        self.text, self.at, self.offset, self.line, self.more = "", 0, 0, 1, True
+
+    def broken(self, what: str) -> DataError:
+        place = f"{self.path}:{self.line}"
+        return DataError(f"{place}: invalid JSON: {what}; correct the array, or write one JSON object a line.")
+
+    def read(self) -> None:
+        """Read more: at least as much as is not parsed yet, so that a long row is not tried again and again."""
+        raw = self.file.read(max(CHUNK, len(self.text) - self.at))
         try:
-            text, at, more = text[at:] + decoder.decode(raw, final=not raw), 0, bool(raw)
+            self.text, self.at = self.text[self.at :] + self.decoder.decode(raw, final=not raw), 0
         except UnicodeDecodeError as error:
-            raise broken(f"0x{error.object[error.start]:02x} is not UTF-8") from None
+            raise self.broken(f"0x{error.object[error.start]:02x} is not UTF-8") from None
+        self.more = bool(raw)
 
-    def skip(stop: int) -> None:
-        nonlocal at, offset, line
-        passed = text[at:stop]
-        at, offset, line = stop, offset + len(passed.encode()), line + passed.count("\n")
+    def skip(self, count: int) -> None:
+        passed = self.text[self.at : self.at + count]
+        self.at += count
+        self.offset += len(passed.encode())
+        self.line += passed.count("\n")
 
-    def token() -> str:
+    def peek(self) -> str:
         """The next character that is no white space, or "" at the end."""
         while True:
-            skip(_BLANK.match(text, at).end())  # type: ignore[union-attr]
-            if at < len(text) or not more:
-                return text[at : at + 1]
-            read()
+            self.skip(_BLANK.match(self.text, self.at).end() - self.at)  # type: ignore[union-attr]
+            if self.at < len(self.text) or not self.more:
+                return self.text[self.at : self.at + 1]
+            self.read()
 
-    read()
-    token()
-    skip(at + 1)  # the opening bracket, which the caller has seen
-    while (found := token()) and found != "]":
-        if after:
-            if found != ",":
-                raise broken("a comma is missing between two rows")
-            skip(at + 1)
-            token()
+    def row(self) -> Row:
+        """The next element."""
         while True:
             try:
-                value, stop = DECODER.raw_decode(text, at)
-            except RowError as error:  # valid JSON whose keys repeat: its end is found by a decoder that does not mind
-                value, stop = error, json.JSONDecoder().raw_decode(text, at)[1]
+                value, stop = self._parsed()
             except RecursionError:
-                raise broken("it is nested too deeply") from None
-            except ValueError as error:
-                if more and len(text) - at < LONGEST_ROW:  # perhaps the rest of the row has yet to come
-                    read()
-                    continue
-                raise broken(getattr(error, "msg", str(error))) from None
-            if stop < len(text) or not more:  # a number at the end of what was read may go on
-                break
-            read()
-        here = line, offset
-        skip(stop)
-        yield Row(*here, offset, value)
-        after = 1
-    if not found:
-        raise broken("the array is not closed")
-    skip(at + 1)
-    if token():
-        raise broken("something follows the array")
+                raise self.broken("it is nested too deeply") from None
+            except ValueError as error:  # perhaps the rest of the row has yet to come
+                if not self.more or len(self.text) - self.at >= LONGEST_ROW:
+                    raise self.broken(getattr(error, "msg", str(error))) from None
+            else:
+                if stop < len(self.text) or not self.more:  # a number at the end of what was read may go on
+                    break
+            self.read()
+        line, start = self.line, self.offset
+        self.skip(stop - self.at)
+        return Row(line, start, self.offset, value)
+
+    def _parsed(self) -> tuple[Any, int]:
+        """(value, where it ends). Where keys repeat, a decoder that does not mind finds the end."""
+        try:
+            return DECODER.raw_decode(self.text, self.at)
+        except RowError as error:
+            return error, json.JSONDecoder().raw_decode(self.text, self.at)[1]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object; a key that comes twice contradicts itself, and Python's parser would silently take the last."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    value = dict(pairs)
+    if len(value) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise RowError("contradictory keys", "", None, f"the key {twice!r} comes twice", "keep one of them")
-    return found
+    return value
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_object)
@@ -212,6 +228,6 @@ def pieces(path: Path) -> Iterator[tuple[int, str]]:
 
 def _cut(text: str, scanned: int) -> int:
     """Where to cut `text`: at the first good place from `scanned` on, or anywhere if there is none for too long."""
-    if found := _CUT.search(text, scanned):
-        return found.start()
+    if place := _CUT.search(text, scanned):
+        return place.start()
     return LONGEST_PIECE if len(text) > LONGEST_PIECE else 0

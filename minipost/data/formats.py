@@ -199,8 +199,8 @@ def parse(row: Any, wanted: Format, forced: bool) -> Record:
     if missing := [key for key in wanted.keys if key not in row]:
         what, fix = f"the key {missing[0]} is missing", f"a row of {wanted.name} has {listed(wanted.keys)}"
         raise RowError("missing key", missing[0], None, what, fix)
-    if not forced and (found := detect(row)) != wanted:
-        what = f"the row is of the format {found.name}, those before it are of {wanted.name}"
+    if not forced and (form := detect(row)) != wanted:
+        what = f"the row is of the format {form.name}, those before it are of {wanted.name}"
         raise RowError("mixed formats", "the row", row, what, "put the formats into files of their own")
     return wanted.parse(row)
 

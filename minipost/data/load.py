@@ -37,8 +37,10 @@ class OnDisk(Sequence[Example]):
         self.files: list[tuple[Path, Format]] = []
         self.which, self.turn, self.start, self.stop = array("H"), array("H"), array("Q"), array("Q")
 
-    def add(self, read: Read) -> None:
-        """Remember where the examples of a row of the last file lie."""
+    def add(self, path: Path, form: Format, read: Read) -> None:
+        """Remember where the examples of a row lie. Rows come file by file."""
+        if not self.files or self.files[-1][0] != path:
+            self.files.append((path, form))
         for turn in range(len(read.examples)):
             self.which.append(len(self.files) - 1)
             self.turn.append(turn)
@@ -67,32 +69,24 @@ class OnDisk(Sequence[Example]):
 
 def demonstrations(files: Files, tokenizer: Tokenizer, context: int, dropped: Path | None = None) -> OnDisk:
     """Examples for SFT. Errors: `DataError`."""
-    found = OnDisk(tokenizer, context)
-    cut, skipped = 0, _skipping(dropped)
+    examples_of_files = OnDisk(tokenizer, context)
+    intake = Intake(dropped, tokenizer, context)
     for path in files:
-        for read, form in _records(path, Demonstration, "demonstrations", tokenizer, context, skipped):
-            if not found.files or found.files[-1][0] != path:
-                found.files.append((path, form))
-            found.add(read)
-            cut += truncated(read.examples, tokenizer)
-    _tell(skipped)
-    _say(f"{len(found):,} responses to imitate", cut, context)
-    return found
+        for read, form in intake.rows(path, Demonstration, "demonstrations"):
+            examples_of_files.add(path, form, read)
+    intake.report(f"{len(examples_of_files):,} responses to imitate")
+    return examples_of_files
 
 
 def comparisons(
     files: Files, tokenizer: Tokenizer, context: int, dropped: Path | None = None
 ) -> list[tuple[Example, Example]]:
     """(chosen, rejected) for the reward model and DPO. Errors: `DataError`."""
-    found, cut, skipped = [], 0, _skipping(dropped)
-    for path in files:
-        for read, _ in _records(path, Comparison, "comparisons", tokenizer, context, skipped):
-            chosen, rejected = read.examples
-            found.append((chosen, rejected))
-            cut += truncated(read.examples, tokenizer)
-    _tell(skipped)
-    _say(f"{len(found):,} comparisons", cut, context)
-    return found
+    intake = Intake(dropped, tokenizer, context)
+    rows = (row for path in files for row, _ in intake.rows(path, Comparison, "comparisons"))
+    pairs = [(row.examples[0], row.examples[1]) for row in rows]
+    intake.report(f"{len(pairs):,} comparisons")
+    return pairs
 
 
 def prompts(files: Files, tokenizer: Tokenizer, context: int, dropped: Path | None = None) -> list[Turns]:
@@ -102,14 +96,11 @@ def prompts(files: Files, tokenizer: Tokenizer, context: int, dropped: Path | No
     """
     if context < 1:
         raise DataError("The answers' length limit leaves no room for prompts in the context; lower it.")
-    found: list[Turns] = []
-    skipped = _skipping(dropped)
-    for path in files:
-        for read, _ in _records(path, Prompt, "prompts", tokenizer, context, skipped, _prompt):
-            found.append(prompt_of(read.record))
-    _tell(skipped)
-    _say(f"{len(found):,} prompts", 0, context)
-    return found
+    intake = Intake(dropped, tokenizer, context)
+    rows = (row for path in files for row, _ in intake.rows(path, Prompt, "prompts", _prompt))
+    turns = [prompt_of(row.record) for row in rows]
+    intake.report(f"{len(turns):,} prompts")
+    return turns
 
 
 def _prompt(record: Record) -> Record:
@@ -118,66 +109,55 @@ def _prompt(record: Record) -> Record:
 
 def texts(files: Files, dropped: Path | None = None) -> Iterator[Text]:
     """Texts for pretraining, in the order of the files; not checked beyond what is read. Errors: `DataError`."""
-    skipped = _skipping(dropped)
+    intake = Intake(dropped)
     for path in files:
-        reader = _reader(path, skipped)
-        for read in reader:
-            if reader.ledger.bad and skipped is None:
-                continue  # the file is refused, and only read on to count what else is wrong
-            _require(path, read.record, Text, "texts")
+        for read, _ in intake.rows(path, Text, "texts"):
             assert isinstance(read.record, Text)
             yield read.record
-        _finish(reader, skipped)
-    _tell(skipped)
+    intake.report_dropped()
 
 
-def _records(
-    path: Path,
-    kind: type[Record],
-    name: str,
-    tokenizer: Tokenizer,
-    context: int,
-    skipped: Dropped | None,
-    view: Callable[[Record], Record] = lambda record: record,
-) -> Iterator[tuple[Read, Format]]:
-    """A file's rows, which have to be of one kind (under a view of them)."""
-    reader = _reader(path, skipped)
-    reader.tokenizer, reader.context, reader.view = tokenizer, context, view
-    for read in reader:
-        _require(path, read.record, kind, name)
-        assert reader.found is not None
-        yield read, reader.found
-    _finish(reader, skipped)
+class Intake:
+    """Reads a stage's files: a bad row refuses its file, or, if there is a file `dropped` for it, is left out."""
+
+    def __init__(self, dropped: Path | None, tokenizer: Tokenizer | None = None, context: int = 1 << 62) -> None:
+        self.dropped = None if dropped is None else Dropped(dropped)
+        self.tokenizer, self.context, self.truncated = tokenizer, context, 0
+
+    def rows(
+        self, path: Path, kind: type[Record], name: str, view: Callable[[Record], Record] = lambda record: record
+    ) -> Iterator[tuple[Read, Format]]:
+        """A file's rows with their format; all of them have to be of one kind, under a view of them."""
+        reader = Reader(path, None, self.tokenizer, self.context, view, self.dropped)
+        for read in reader:
+            _require(path, read.record, kind, name)
+            if reader.ledger.bad and self.dropped is None:
+                continue  # the file is refused, and only read on to count what else is wrong
+            assert reader.detected is not None
+            if self.tokenizer is not None:
+                self.truncated += truncated(read.examples, self.tokenizer)
+            yield read, reader.detected
+        if self.dropped is None:
+            reader.finish("Correct them, or go on without them: --skip-bad")
+        elif reader.ledger.bad == reader.ledger.rows:
+            reader.finish("No row is left.")
+
+    def report_dropped(self) -> None:
+        if self.dropped is not None and self.dropped.count:
+            left_out = f"{self.dropped.count:,} bad rows are left out; {self.dropped.path} says which and why"
+            print(f"  data: {left_out}", file=sys.stderr)
+
+    def report(self, what: str) -> None:
+        """Say on standard error what was read, and what of it was not read whole."""
+        self.report_dropped()
+        tail = (
+            f", of which {self.truncated:,} do not fit into {self.context} tokens and are cut" if self.truncated else ""
+        )
+        print(f"  data: {what}{tail}", file=sys.stderr)
 
 
 def _require(path: Path, record: Record, kind: type[Record], name: str) -> None:
     if not isinstance(record, kind):
-        got = {Text: "texts", Prompt: "prompts", Demonstration: "demonstrations", Comparison: "comparisons"}
-        theirs = got.get(type(record), "rated responses")
-        raise DataError(f"{path} holds {theirs}, and this stage takes {name}; give it a file of those.")
-
-
-def _skipping(dropped: Path | None) -> Dropped | None:
-    return None if dropped is None else Dropped(dropped)
-
-
-def _reader(path: Path, skipped: Dropped | None) -> Reader:
-    return Reader(path) if skipped is None else Reader(path, on_bad=skipped)
-
-
-def _finish(reader: Reader, skipped: Dropped | None) -> None:
-    """Refuse a file with bad rows, or, where those are passed over, one with no others."""
-    if skipped is None:
-        reader.finish("Correct them, or go on without them: --skip-bad")
-    elif reader.ledger.bad == reader.ledger.rows:
-        reader.finish("No row is left.")
-
-
-def _tell(skipped: Dropped | None) -> None:
-    if skipped is not None and skipped.count:
-        print(f"  data: {skipped.count:,} bad rows are left out; {skipped.path} says which and why", file=sys.stderr)
-
-
-def _say(what: str, cut: int, context: int) -> None:
-    tail = f", of which {cut:,} do not fit into {context} tokens and are cut" if cut else ""
-    print(f"  data: {what}{tail}", file=sys.stderr)
+        names = {Text: "texts", Prompt: "prompts", Demonstration: "demonstrations", Comparison: "comparisons"}
+        actual = names.get(type(record), "rated responses")
+        raise DataError(f"{path} holds {actual}, and this stage takes {name}; give it a file of those.")

@@ -43,10 +43,10 @@ class Reader:
     tokenizer: Tokenizer | None = None  # without one, nothing is said about tokens
     context: int = 1 << 62  # tokens
     view: Callable[[Record], Record] = lambda record: record  # what to make of a record before it becomes tokens
-    on_bad: Callable[[Problem, Any], None] = lambda problem, value: None  # told of every bad row
+    on_bad: Callable[[Problem, Any], None] | None = None  # told of every bad row
     accept: Callable[[Read], RowError | None] = lambda read: None  # a further check of one's own
     ledger: Ledger = field(default_factory=Ledger)
-    found: Format | None = None  # what the file is, once the first row was understood
+    detected: Format | None = None  # what the file is, once the first row was understood
     ignored: Counter[str] = field(default_factory=Counter)  # keys that no format knows
     spelled: int = 0  # pieces of text that spell a special token
 
@@ -64,14 +64,15 @@ class Reader:
                 if wanted is None:
                     wanted = detect(row.value)
                 record = self.view(parse(row.value, wanted, forced=self.format is not None))
-                self.found = wanted
+                self.detected = wanted
                 read = Read(row, record, self._examples(record))
                 if (error := self.accept(read)) is not None:
                     raise error
             except RowError as error:
                 problem = error.at(self.path, row.line)
                 self.ledger.add(problem)
-                self.on_bad(problem, None if isinstance(row.value, RowError) else row.value)
+                if self.on_bad is not None:
+                    self.on_bad(problem, None if isinstance(row.value, RowError) else row.value)
                 continue
             self.ignored.update(unknown_keys(row.value))
             yield read
@@ -79,7 +80,7 @@ class Reader:
             raise DataError(f"{self.path} has no rows; give a file with at least one.")
 
     def _plain(self) -> Iterator[Read]:
-        self.found, place = PLAIN, 0
+        self.detected, place = PLAIN, 0
         for line, text in pieces(self.path):
             self.ledger.rows += 1
             record, size = Text(text, opens=place == 0), len(text.encode())

@@ -56,7 +56,7 @@ def split(
     for number, path in enumerate(files):
         name = f"{number}-{path.stem}"
         paths = out / f"{name}.train.jsonl", out / f"{name}.heldout.jsonl"
-        reader = Reader(path) if dropped is None else Reader(path, on_bad=dropped)
+        reader = Reader(path, on_bad=dropped)
         with paths[0].open("w", encoding="utf-8") as train, paths[1].open("w", encoding="utf-8") as held_out:
             for read in reader:
                 _require(path, read, kind)
@@ -81,5 +81,5 @@ def _require(path: Path, read: Read, kind: type[Record]) -> None:
 
 def pages(record: Record) -> str:
     """A record as a page to continue: the turns, then what was answered; of a comparison the chosen answer."""
-    said = [turn.content for turn in (record.turns if isinstance(record, Demonstration) else prompt_of(record))]
-    return "\n\n".join([*said, record.chosen] if isinstance(record, Comparison) else said)
+    texts = [turn.content for turn in (record.turns if isinstance(record, Demonstration) else prompt_of(record))]
+    return "\n\n".join([*texts, record.chosen] if isinstance(record, Comparison) else texts)

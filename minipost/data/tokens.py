@@ -70,17 +70,17 @@ def text_tokens(piece: Text, tokenizer: Tokenizer) -> list[int]:
     return tokenizer.encode(shifted if piece.opens else shifted[1:])
 
 
-def truncated(found: Sequence[Example], tokenizer: Tokenizer) -> int:
+def truncated(examples: Sequence[Example], tokenizer: Tokenizer) -> int:
     """How many of these examples' responses were cut: those without their end token."""
-    return sum(bool(e.response) and e.response[-1] != tokenizer.end_id for e in found)
+    return sum(bool(e.response) and e.response[-1] != tokenizer.end_id for e in examples)
 
 
 def forged(record: Record, tokenizer: Tokenizer) -> RowError | None:
     """A record whose content spells out a special token. The tokenizer never makes it one, but it is a sign that the
     data was rendered by a template already, and would be a second time."""
     for name, content in contents(record):
-        if found := next((special for special in tokenizer.specials if special in content), None):
-            what = f"it spells the special token {found}"
+        if spelled := next((special for special in tokenizer.specials if special in content), None):
+            what = f"it spells the special token {spelled}"
             return RowError("special token", name, content, what, "take templates out of the data")
     return None
 

@@ -44,8 +44,8 @@ def from_jinja(program: Any, start: str, specials: Mapping[str, int]) -> Templat
     """The template that a program stands for; `start` opens the texts of a model that only continues them."""
     program = program if isinstance(program, str) else ""
     if "<|im_start|>" in program and CHATML.end in specials:
-        found = _DEFAULT_SYSTEM.search(program)
-        return replace(CHATML, default_system=found[1] if found else "")
+        system = _DEFAULT_SYSTEM.search(program)
+        return replace(CHATML, default_system=system[1] if system else "")
     if "<|start_header_id|>" in program and LLAMA3.end in specials:
         return LLAMA3
     return plain(start)

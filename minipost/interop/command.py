@@ -116,11 +116,11 @@ def export_run(config: ExportConfig) -> dict[str, Any]:
 
 def import_run(config: ImportConfig) -> Model:
     """Make a run folder out of a checkpoint from elsewhere; returns what was read."""
-    found = read(config.source, config.tokenizer)
+    checkpoint = read(config.source, config.tokenizer)
     run = Run.create(config.out, "import", config, 0, overwrite=config.overwrite)
     description = f"A model from elsewhere, imported from {config.source.name}."
-    run.finish(found, description=description)
-    return found
+    run.finish(checkpoint, description=description)
+    return checkpoint
 
 
 def card(run: Path, config: ModelConfig, tokenizer: Tokenizer, head: str | None, parameters: int) -> str:
@@ -154,29 +154,29 @@ message into that token, minipost never does.
 {origin}"""
 
 
-def tell(said: Mapping[str, Any], sentence: str, as_json: bool) -> None:
+def tell(result: Mapping[str, Any], sentence: str, as_json: bool) -> None:
     """The result on standard output, for a script or for a person."""
-    print(json.dumps(said, indent=2) if as_json else sentence)
+    print(json.dumps(result, indent=2) if as_json else sentence)
 
 
 def export_command(argv: Sequence[str]) -> int:
     config = parse(ExportConfig, argv, "minipost export", EXPORT_HELP)
-    said = export_run(config)
-    tell(said, f"{said['folder']}: {said['parameters']:,} parameters for {said['architecture']}", config.json)
+    result = export_run(config)
+    tell(result, f"{result['folder']}: {result['parameters']:,} parameters for {result['architecture']}", config.json)
     return 0
 
 
 def import_command(argv: Sequence[str]) -> int:
     config = parse(ImportConfig, argv, "minipost import", IMPORT_HELP)
-    found = import_run(config)
-    said = {
+    checkpoint = import_run(config)
+    result = {
         "run": str(config.out),
-        "parameters": count(found.weights),
-        "tokens": len(found.tokenizer),
-        "template": found.tokenizer.template.name,
-        "head": "score" if "score" in found.weights else None,
-        "config": found.config.to_dict(),
+        "parameters": count(checkpoint.weights),
+        "tokens": len(checkpoint.tokenizer),
+        "template": checkpoint.tokenizer.template.name,
+        "head": "score" if "score" in checkpoint.weights else None,
+        "config": checkpoint.config.to_dict(),
     }
-    size = f"{said['parameters']:,} parameters, {said['tokens']:,} tokens"
-    tell(said, f"{config.out}: {size}, {said['template']} template", config.json)
+    size = f"{result['parameters']:,} parameters, {result['tokens']:,} tokens"
+    tell(result, f"{config.out}: {size}, {result['template']} template", config.json)
     return 0

@@ -1,8 +1,8 @@
 """GGUF, the file format of llama.cpp: weights (mostly quantised), configuration and tokenizer in one file.
 
-The `gguf` package reads the file and turns quantised blocks into float32. What is left to say here is where things are:
+The `gguf` package reads the file and turns quantised blocks into float32. This module knows where things are:
 
-    ours             theirs
+    ours             GGUF
     embedding        token_embd            layers.i.attention_norm   blk.i.attn_norm
     output           output                layers.i.qkv              blk.i.attn_{q,k,v}
     norm             output_norm           layers.i.attention_out    blk.i.attn_output
@@ -48,13 +48,13 @@ def load(path: Path) -> Model:
     try:
         reader = _open(path)
         fields = {name: field.contents() for name, field in reader.fields.items()}
-        found = {tensor.name: tensor for tensor in reader.tensors}
+        stored = {tensor.name: tensor for tensor in reader.tensors}
     except OSError as error:
         raise InteropError(f"Cannot read {path} ({error.strerror}); check the path.") from None
     except (ValueError, LookupError, TypeError, OverflowError, MemoryError, RecursionError) as error:
         raise InteropError(f"{path} is damaged or no GGUF file ({error}); download it again.") from None
-    config = _config(fields, path, tied="output.weight" not in found)
-    return Model(_weights(config, found, path), config, _tokenizer(fields, config.vocab_size, path))
+    config = _config(fields, path, tied="output.weight" not in stored)
+    return Model(_weights(config, stored, path), config, _tokenizer(fields, config.vocab_size, path))
 
 
 def _open(path: Path) -> Any:
@@ -107,24 +107,24 @@ def _config(fields: Mapping[str, Any], path: Path, tied: bool) -> ModelConfig:
     )
 
 
-def _weights(config: ModelConfig, found: Mapping[str, Any], path: Path) -> dict[str, Array]:
+def _weights(config: ModelConfig, stored: Mapping[str, Any], path: Path) -> dict[str, Array]:
     """All arrays in float32. Shapes are compared before anything is dequantised."""
     kv = config.kv_heads * config.head_dim
-    plan: dict[str, list[tuple[str, tuple[int, ...]]]] = {}  # ours -> theirs, with shapes
+    plan: dict[str, list[tuple[str, tuple[int, ...]]]] = {}  # our name -> names in the file, with shapes
     for name, shape in shapes(config).items():
         layer, part = ("", name) if name in _NAMES else (f"blk.{name.split('.')[1]}.", name.split(".")[2])
         rows = {"qkv": (config.dim, kv, kv), "gate_up": (config.hidden,) * 2}.get(part, shape[:1])
         plan[name] = [(f"{layer}{t}.weight", (r, *shape[1:])) for t, r in zip(_NAMES[part], rows, strict=True)]
     expected = dict(entry for parts in plan.values() for entry in parts)
     for name, shape in expected.items():
-        got = tuple(int(n) for n in reversed(found[name].shape)) if name in found else None
+        got = tuple(int(n) for n in reversed(stored[name].shape)) if name in stored else None
         if got != shape:
             raise InteropError(f"{path}: {name} has shape {got} instead of {shape}.")
-    if unknown := sorted(set(found) - set(expected)):
+    if unknown := sorted(set(stored) - set(expected)):
         raise InteropError(f"{path} holds the array {unknown[0]}, for which a plain Llama model has no place.")
     out = {}
     for name, parts in plan.items():
-        arrays = [_dequantised(found[theirs], shape, path) for theirs, shape in parts]
+        arrays = [_dequantised(stored[part], shape, path) for part, shape in parts]
         if name.endswith("qkv"):
             arrays[:2] = [half_split(rows, config.head_dim) for rows in arrays[:2]]
         out[name] = np.concatenate(arrays)

@@ -1,6 +1,6 @@
 """Hugging Face's checkpoint folder, Llama's shape of it: weights and configuration, both ways.
 
-    ours                     theirs                                              [out, in] alike
+    ours                     transformers                                        [out, in] alike
     embedding                model.embed_tokens
     layers.i.attention_norm  model.layers.i.input_layernorm
     layers.i.qkv             model.layers.i.self_attn.{q,k,v}_proj               theirs are three, ours is a stack
@@ -40,39 +40,39 @@ _SCALING = {"low_turns": "low_freq_factor", "high_turns": "high_freq_factor"}
 
 
 def names(config: ModelConfig, name: str) -> dict[str, int]:
-    """Their names for one of our weights, each with its share of the rows (0: all of them)."""
+    """The names in transformers for one of our weights, each with its share of the rows (0: all of them)."""
     if name in _TOP:
         return {_TOP[name] + ".weight": 0}
     _, layer, part = name.split(".")
     kv = config.kv_heads * config.head_dim
     rows = {"qkv": (config.dim, kv, kv), "gate_up": (config.hidden, config.hidden)}.get(part, (0,))
-    theirs = (f"model.layers.{layer}.{t}.weight" for t in _PARTS[part])
-    return dict(zip(theirs, rows, strict=True))
+    parts = (f"model.layers.{layer}.{t}.weight" for t in _PARTS[part])
+    return dict(zip(parts, rows, strict=True))
 
 
 def to_tensors(weights: Mapping[str, Array], config: ModelConfig) -> dict[str, Array]:
-    """Our weights under their names."""
+    """Our weights under the names in transformers."""
     out: dict[str, Array] = {}
-    for ours, weight in weights.items():
-        theirs = names(config, ours)
-        cuts = np.cumsum(list(theirs.values()))[:-1]
-        out |= zip(theirs, np.split(weight, cuts), strict=True)
+    for name, weight in weights.items():
+        parts = names(config, name)
+        cuts = np.cumsum(list(parts.values()))[:-1]
+        out |= zip(parts, np.split(weight, cuts), strict=True)
     return out
 
 
 def from_folder(folder: Path) -> tuple[dict[str, Array], ModelConfig, str | None]:
     """(weights in float32, configuration, head) of a folder that transformers can load too. Errors: `InteropError`."""
     config, head = from_config(read_json(folder / "config.json"), folder / "config.json")
-    found = {n: e for n, e in tensors.entries(folder).items() if not n.endswith("rotary_emb.inv_freq")}  # old buffers
+    stored = {n: e for n, e in tensors.entries(folder).items() if not n.endswith("rotary_emb.inv_freq")}  # old buffers
     if config.tied:
-        found.pop("lm_head.weight", None)  # some writers store the shared matrix twice
+        stored.pop("lm_head.weight", None)  # some writers store the shared matrix twice
     expected: dict[str, tuple[int, ...]] = {}
-    ours = shapes_of(config, head, has_output=head is None or "lm_head.weight" in found)
+    ours = shapes_of(config, head, has_output=head is None or "lm_head.weight" in stored)
     for name, shape in ours.items():
-        expected |= {their: (rows or shape[0], *shape[1:]) for their, rows in names(config, name).items()}
-    tensors.check(found, expected, folder)
+        expected |= {part: (rows or shape[0], *shape[1:]) for part, rows in names(config, name).items()}
+    tensors.check(stored, expected, folder)
     weights = {
-        name: np.concatenate([found[their].read() for their in names(config, name)]) for name in ours
+        name: np.concatenate([stored[part].read() for part in names(config, name)]) for name in ours
     }  # one part: a copy that may be written to
     if "output" not in weights and not config.tied:  # a scoring model of theirs has no output layer: it is never used
         weights["output"] = np.zeros((config.vocab_size, config.dim), np.float32)
@@ -110,7 +110,7 @@ def to_config(config: ModelConfig, head: str | None, ids: Mapping[str, int]) -> 
     if (scaling := config.rope_scaling) is not None:
         out["rope_scaling"] = {"rope_type": scaling.kind, "factor": scaling.factor}
         if scaling.kind == "llama3":
-            out["rope_scaling"] |= {theirs: getattr(scaling, ours) for ours, theirs in _SCALING.items()}
+            out["rope_scaling"] |= {key: getattr(scaling, field) for field, key in _SCALING.items()}
             out["rope_scaling"]["original_max_position_embeddings"] = scaling.original_context
     if head == "score":
         out |= {"num_labels": 1, "id2label": {"0": "score"}, "label2id": {"score": 0}, "problem_type": "regression"}
@@ -122,8 +122,8 @@ def from_config(values: Mapping[str, Any], where: Path) -> tuple[ModelConfig, st
     head = _refuse_what_does_not_fit(values, where)
     heads, dim = whole(values, "num_attention_heads", where), whole(values, "hidden_size", where)
     if whole(values, "head_dim", where, dim // heads) * heads != dim:
-        found = values.get("head_dim")
-        raise InteropError(f"{where}: {heads} heads of head_dim {found} do not make hidden_size {dim}.")
+        head_dim = values.get("head_dim")
+        raise InteropError(f"{where}: {heads} heads of head_dim {head_dim} do not make hidden_size {dim}.")
     base, scaling = _rotary(values, where)
     config = ModelConfig(
         vocab_size=whole(values, "vocab_size", where),
@@ -182,5 +182,5 @@ def _rotary(values: Mapping[str, Any], where: Path) -> tuple[float, RopeScaling 
     factor = number(scaling, "factor", where)
     if kind == "linear":
         return base, RopeScaling("linear", factor)
-    low, high = (number(scaling, theirs, where) for theirs in _SCALING.values())
+    low, high = (number(scaling, key, where) for key in _SCALING.values())
     return base, RopeScaling("llama3", factor, low, high, whole(scaling, "original_max_position_embeddings", where))

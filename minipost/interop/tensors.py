@@ -44,13 +44,15 @@ class Entry:
 
 def entries(folder: Path) -> dict[str, Entry]:
     """Every array of a checkpoint folder by name, none of them read yet. Errors: `InteropError`."""
-    found: dict[str, Entry] = {}
+    by_name: dict[str, Entry] = {}
     for path in _files(folder):
         for name, entry in _entries_of(path):
-            if name in found:
-                raise InteropError(f"{path} holds {name}, which {found[name].path.name} holds too; remove one of them.")
-            found[name] = entry
-    return found
+            if name in by_name:
+                raise InteropError(
+                    f"{path} holds {name}, which {by_name[name].path.name} holds too; remove one of them."
+                )
+            by_name[name] = entry
+    return by_name
 
 
 def _files(folder: Path) -> list[Path]:
@@ -90,12 +92,12 @@ def _entries_of(path: Path) -> Iterator[tuple[str, Entry]]:
         yield name, Entry(path, entry["dtype"], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0])
 
 
-def check(found: Mapping[str, Entry], expected: Mapping[str, tuple[int, ...]], where: Path) -> None:
+def check(stored: Mapping[str, Entry], expected: Mapping[str, tuple[int, ...]], where: Path) -> None:
     """Refuse, before anything is read, arrays that are missing, unknown or of another shape. Errors: `InteropError`."""
     for name, shape in expected.items():
-        if name not in found:
+        if name not in stored:
             raise InteropError(f"{where} lacks the array {name} {shape} that its configuration asks for.")
-        if found[name].shape != shape:
-            raise InteropError(f"{where}: {name} has shape {found[name].shape}, its configuration asks for {shape}.")
-    if unknown := sorted(set(found) - set(expected)):
+        if stored[name].shape != shape:
+            raise InteropError(f"{where}: {name} has shape {stored[name].shape}, its configuration asks for {shape}.")
+    if unknown := sorted(set(stored) - set(expected)):
         raise InteropError(f"{where} holds the array {unknown[0]}, for which a Llama model has no place.")

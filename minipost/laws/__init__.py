@@ -12,14 +12,9 @@ In pytest each law becomes a test:
     @pytest.mark.parametrize("law", laws_for("dpo.sigmoid"))
     def test_my_dpo(law):
         law.check(my_dpo_loss)
+
+Only judging needs Hypothesis, which draws the examples; to list targets and laws nothing but NumPy.
 """
-
-from importlib.util import find_spec
-
-from minipost.errors import UserError
-
-if find_spec("hypothesis") is None:
-    raise UserError("The laws draw their examples with Hypothesis, which is not installed: pip install hypothesis.")
 
 from minipost.laws import best_of_n, dpo, kl, ppo, reward, rl, sft
 from minipost.laws.judge import judge, laws_for

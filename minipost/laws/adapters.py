@@ -57,7 +57,7 @@ class NumPy(Framework):
         def total(**moved: Array) -> float:
             return float(np.sum(np.asarray(run({**at, **moved}), np.float64)))
 
-        found = {}
+        gradients = {}
         for name, x in at.items():
             gradient = np.zeros(np.shape(x))
             for index in np.ndindex(gradient.shape):
@@ -67,8 +67,8 @@ class NumPy(Framework):
                     moved[index] += sign * step
                     ends.append(total(**{name: moved}))
                 gradient[index] = (ends[0] - ends[1]) / (2 * step)
-            found[name] = gradient
-        return found
+            gradients[name] = gradient
+        return gradients
 
 
 class OwnTensor(Framework):
@@ -107,10 +107,10 @@ class Torch(Framework):
         out = run(leaves)
         if not (isinstance(out, self.torch.Tensor) and out.requires_grad):
             return {name: np.zeros(np.shape(x)) for name, x in at.items()}
-        found = self.torch.autograd.grad(out.sum(), list(leaves.values()), allow_unused=True)
+        gradients = self.torch.autograd.grad(out.sum(), list(leaves.values()), allow_unused=True)
         return {
             name: np.zeros(np.shape(at[name])) if g is None else self.value(g)
-            for name, g in zip(leaves, found, strict=True)
+            for name, g in zip(leaves, gradients, strict=True)
         }
 
 
@@ -127,9 +127,9 @@ class Jax(Framework):
         return self.jnp.asarray(x)
 
     def gradients(self, run: Run, at: Mapping[str, Array]) -> dict[str, Array]:
-        gradients = self.jax.grad(lambda leaves: self.jnp.sum(self.jnp.asarray(run(leaves))))
-        found = gradients({name: self.array(x) for name, x in at.items()})
-        return {name: np.asarray(g) for name, g in found.items()}
+        differentiated = self.jax.grad(lambda leaves: self.jnp.sum(self.jnp.asarray(run(leaves))))
+        gradients = differentiated({name: self.array(x) for name, x in at.items()})
+        return {name: np.asarray(g) for name, g in gradients.items()}
 
     def session(self) -> AbstractContextManager[Any]:
         session: AbstractContextManager[Any] = self.jax.enable_x64(True)

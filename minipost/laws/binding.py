@@ -30,11 +30,12 @@ class Binding:
     required: frozenset[str]  # optional arguments of the contract for which the parameter has no default
     unsupported: frozenset[str]  # optional arguments that the function does not take
 
-    def call(self, function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
-        """`function(...)` with the arguments of `given`, which are named as the contract names them."""
-        args = [given[name] for name, p in self.places if p.kind is Parameter.POSITIONAL_ONLY and name in given]
-        kwargs = {p.name: given[n] for n, p in self.places if p.kind is not Parameter.POSITIONAL_ONLY and n in given}
-        args += [given[name] for name in self.positional if name in given]
+    def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """`function(...)` with `arguments`, which are named as the contract names them."""
+        places = [(name, p) for name, p in self.places if name in arguments]
+        args = [arguments[name] for name, p in places if p.kind is Parameter.POSITIONAL_ONLY]
+        kwargs = {p.name: arguments[name] for name, p in places if p.kind is not Parameter.POSITIONAL_ONLY}
+        args += [arguments[name] for name in self.positional if name in arguments]
         return function(*args, **kwargs)
 
 
@@ -49,25 +50,25 @@ def bind(function: Callable[..., Any], arguments: Sequence[str], optional: Seque
         places = tuple((name, only[name]) for name in arguments if name in only)
         return Binding(places, tuple(n for n in arguments if n not in only), frozenset(), frozenset())
     by_name = {p.name: p for p in parameters if p.kind is not Parameter.VAR_KEYWORD}
-    found = {name: by_name.pop(name) for name in arguments if name in by_name}
+    taken = {name: by_name.pop(name) for name in arguments if name in by_name}
     free = list(by_name.values())
     for name in arguments:
-        if name in found:
+        if name in taken:
             continue
         if name not in optional:
             if free:
-                found[name] = free.pop(0)
+                taken[name] = free.pop(0)
         elif free and _same_kind(free[0], DEFAULTS[name]):
-            found[name] = free.pop(0)
+            taken[name] = free.pop(0)
     if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
-        found |= {n: Parameter(n, Parameter.KEYWORD_ONLY, default=None) for n in arguments if n not in found}
+        taken |= {n: Parameter(n, Parameter.KEYWORD_ONLY, default=None) for n in arguments if n not in taken}
     order = {p.name: i for i, p in enumerate(parameters)}
-    places = tuple(sorted(found.items(), key=lambda item: order.get(item[1].name, len(order))))
+    places = tuple(sorted(taken.items(), key=lambda item: order.get(item[1].name, len(order))))
     return Binding(
         places,
-        tuple(name for name in arguments if name not in found and name not in optional),
-        frozenset(name for name in optional if name in found and found[name].default is Parameter.empty),
-        frozenset(name for name in optional if name not in found),
+        tuple(name for name in arguments if name not in taken and name not in optional),
+        frozenset(name for name in optional if name in taken and taken[name].default is Parameter.empty),
+        frozenset(name for name in optional if name not in taken),
     )
 
 
@@ -90,8 +91,8 @@ def annotated(function: Callable[..., Any]) -> dict[str, str]:
     module = sys.modules.get(getattr(plain, "__module__", "") or "")
     names = {**vars(module)} if module else {}
     names |= getattr(plain, "__globals__", {})
-    found = {name: _framework(annotation, names) for name, annotation in annotations.items()}
-    return {name: framework for name, framework in found.items() if framework}
+    named = {name: _framework(annotation, names) for name, annotation in annotations.items()}
+    return {name: framework for name, framework in named.items() if framework}
 
 
 def _framework(annotation: Any, names: dict[str, Any]) -> str | None:

@@ -1,42 +1,34 @@
-"""An implementation under judgement: called safely, and held to the contract at every call.
+"""An implementation under judgement: seen through its framework, and held to the contract at every call.
 
-Whatever it does, the judge gets one of three things: its outputs as float arrays, its gradients, or a `ContractBroken`
+Whatever it does, a law gets one of three things: its outputs as float arrays, its gradients, or a `ContractBroken`
 that says which clause was broken: it raised, it hung, it wrote to its arguments, it returned another shape or type.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
-import time
 import traceback
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from minipost.laws import sandbox
 from minipost.laws.adapters import Framework, framework_of
 from minipost.laws.binding import annotated, bind
-from minipost.laws.law import DEFAULTS, Array, Call, Case
+from minipost.laws.law import DEFAULTS, Array, Assertion, Call, Case
+from minipost.laws.sandbox import copied, same
 from minipost.laws.targets import Target
 
-TIME_LIMIT = 10.0  # seconds a call
-TICK = 0.5  # seconds between two looks at how long a call has taken
-WAITING = 0.25  # of the time in which a call does not compute
+Implementation: TypeAlias = Callable[..., Any]  # a stranger's function
 
 
 class ContractBroken(Exception):  # noqa: N818  (it is a verdict)
-    """`what` the implementation did, and what it should have done."""
+    """The `call` did not do what the `assertion` says."""
 
     def __init__(self, what: str, got: Any, should: str, call: Call) -> None:
         super().__init__(what)
-        self.what, self.got, self.should, self.call = what, got, should, call
-
-
-class Hung(BaseException):
-    """A call went on for longer than the limit. No `Exception`, so that an implementation cannot catch it by habit."""
+        self.assertion, self.call = Assertion(what, got, should), call
 
 
 class Unsupported(Exception):  # noqa: N818
@@ -47,22 +39,15 @@ class Candidate:
     """`function` seen through its framework: `f(x)` gives outputs, `f.gradient(x)` gradients.
 
     `framework` None reads it from the annotations, NumPy if there are none. `calls` keeps what happened since it was
-    last cleared. `watch(case)` is entered for the time of each call.
+    last cleared.
     """
 
-    def __init__(
-        self,
-        target: Target,
-        function: Callable[..., Any],
-        framework: str | None = None,
-        watch: Callable[[Case], AbstractContextManager[None]] | None = None,
-    ) -> None:
-        self.target, self.function, self.watch = target, function, watch
+    def __init__(self, target: Target, function: Implementation, framework: str | None = None) -> None:
+        self.target, self.function = target, function
         self.binding = bind(function, target.arguments, target.optional)
         by_parameter = annotated(function)
         named = next((f for f in ("torch", "jax", "tensor") if f in by_parameter.values()), "numpy")
         self.framework: Framework = framework_of(framework or named)
-        self._numpy = framework_of("numpy")
         self._as_numpy = frozenset(
             argument for argument, p in self.binding.places if by_parameter.get(p.name) == "numpy" and framework is None
         )
@@ -71,8 +56,7 @@ class Candidate:
     # --------------------------------------------------------------------------------------------------- what laws use
     def __call__(self, x: Case) -> Any:
         """The output in float64 (a tuple if the contract has several), checked against the contract."""
-        outputs = self.outputs(x)
-        wide = tuple(np.asarray(out, np.float64)[()] for out in outputs)
+        wide = tuple(np.asarray(out, np.float64)[()] for out in self.outputs(x))
         return wide if len(wide) > 1 else wide[0]
 
     def gradient(self, x: Case) -> dict[str, Array]:
@@ -80,24 +64,23 @@ class Candidate:
         names = self.target.differentiable(x)
         if self.framework.name == "numpy":
             names = tuple(name for name in names if name != "z")  # differences cannot tell data from a variable
-            x = Case({k: v.astype(np.float64) if _is_float(v) else v for k, v in x.given.items()})
-        at = {name: _copied(x.given[name]) for name in names}
+            x = x.in_float64()
+        leaves = {name: copied(x.arguments[name]) for name in names}
         call = Call(x, None, gradient=True)
 
         def run(leaves: Mapping[str, Any]) -> Any:
-            given = {name: self._argument(name, value) for name, value in self._given(x).items() if name not in leaves}
-            return self._called(call, {**given, **leaves})
+            return self._called(call, {**self._converted(x, without=leaves), **leaves})
 
-        with self._careful():
+        with self._guarded():
             try:
-                found = self.framework.gradients(run, at)
-            except (ContractBroken, Hung):
+                gradients = self.framework.gradients(run, leaves)
+            except ContractBroken:
                 raise
             except Exception as error:
-                raise ContractBroken("differentiating it raised", _told(error), "gradients", call) from None
-        found = {name: np.asarray(g, np.float64) for name, g in found.items()}
-        self.calls.append(Call(x, found, gradient=True))
-        return found
+                raise ContractBroken("differentiating it raised", _described(error), "gradients", call) from None
+        gradients = {name: np.asarray(g, np.float64) for name, g in gradients.items()}
+        self.calls.append(Call(x, gradients, gradient=True))
+        return gradients
 
     def raises(self, x: Case) -> bool:
         """Whether the call raises; an output is not checked."""
@@ -106,11 +89,10 @@ class Candidate:
     def attempt(self, x: Case) -> Array | None:
         """The one output of a call that is allowed to raise: None if it does."""
         try:
-            with self._careful():
-                converted = {name: self._argument(name, value) for name, value in self._given(x).items()}
-                returned = self.framework.value(self._called(Call(x, None), converted))
-        except ContractBroken as broken:
-            self.calls.append(Call(x, broken.got))
+            with self._guarded():
+                returned = self.framework.value(self._called(Call(x, None), self._converted(x)))
+        except ContractBroken as breach:
+            self.calls.append(Call(x, breach.assertion.got))
             return None
         self.calls.append(Call(x, returned))
         return returned
@@ -118,45 +100,47 @@ class Candidate:
     # ------------------------------------------------------------------------------------------------------ one call
     def outputs(self, x: Case) -> tuple[Array, ...]:
         """The outputs as they came, after all checks but that for NaN."""
-        given = self._given(x)
         call = Call(x, None)
-        with self._careful():
-            converted = {name: self._argument(name, value) for name, value in given.items()}
+        with self._guarded():
+            converted = self._converted(x)
             returned = self._called(call, converted)
         outputs = self._read(returned, call)
         done = Call(x, outputs if len(outputs) > 1 else outputs[0])
         self.calls.append(done)
-        for name, value in given.items():
-            if isinstance(value, np.ndarray) and not _same(self.framework.value(converted[name]), value):
-                after = np.array(self.framework.value(converted[name]))
-                raise ContractBroken(f"it wrote to its argument {name}", after, "arguments stay as they are", done)
+        for name, before in self._passed(x).items():
+            if isinstance(before, np.ndarray) and not same(after := self.framework.value(converted[name]), before):
+                what = f"it wrote to its argument {name}"
+                raise ContractBroken(what, np.array(after), "arguments stay as they are", done)
         return outputs
 
-    def _given(self, x: Case) -> dict[str, Any]:
+    def _passed(self, x: Case) -> dict[str, Any]:
         """The arguments to pass: with defaults where the function has none, without those that it does not take."""
-        given = {name: DEFAULTS[name] for name in self.binding.required} | x.given
-        for name in self.binding.unsupported & given.keys():
-            if np.any(np.asarray(given.pop(name)) != DEFAULTS[name]):
+        passed = {name: DEFAULTS[name] for name in self.binding.required} | x.arguments
+        for name in self.binding.unsupported & passed.keys():
+            if np.any(np.asarray(passed.pop(name)) != DEFAULTS[name]):
                 raise Unsupported(name)
-        return given
+        return passed
+
+    def _converted(self, x: Case, without: Container[str] = ()) -> dict[str, Any]:
+        """Copies of the arguments to pass, in the candidate's framework."""
+        return {name: self._argument(name, value) for name, value in self._passed(x).items() if name not in without}
 
     def _argument(self, name: str, value: Any) -> Any:
         if not isinstance(value, np.ndarray):
             return value
         if name in self._as_numpy:
-            return _copied(value)
+            return copied(value)
         if self.framework.name == "numpy" and name == "z":
             return value[()]  # a number
-        return self.framework.array(_copied(value))
+        return self.framework.array(copied(value))
 
     def _called(self, call: Call, arguments: Mapping[str, Any]) -> Any:
-        watched = self.watch(call.case) if self.watch is not None else nullcontext()
         try:
-            with watched, _limited(TIME_LIMIT):
+            with sandbox.recorded(call.case), sandbox.time_limit(sandbox.TIME_LIMIT):
                 return self.binding.call(self.function, arguments)
         except (Exception, SystemExit, GeneratorExit) as error:
             should = "a result: these arguments are within the contract"
-            raise ContractBroken("it raised", _told(error), should, call) from None
+            raise ContractBroken("it raised", _described(error), should, call) from None
 
     def _read(self, returned: Any, call: Call) -> tuple[Array, ...]:
         """The outputs as arrays, held to the contract's shapes and types."""
@@ -165,79 +149,28 @@ class Candidate:
         try:
             outputs = tuple(self.framework.value(part) for part in parts)
         except Exception as error:
-            raise ContractBroken("its result cannot be read", _told(error), _in_words(shapes), call) from None
+            raise ContractBroken("its result cannot be read", _described(error), _in_words(shapes), call) from None
         got = tuple(out.shape for out in outputs)
         if got != shapes:
             raise ContractBroken("it returned another shape", _in_words(got), _in_words(shapes), call)
-        needed = np.float32 if any(_is_narrow(v) for v in call.case.given.values()) else np.float64
+        needed = np.dtype(np.float32 if call.case.is_single else np.float64)
         for out in outputs:
-            if out.dtype.kind != "f" or out.dtype.itemsize < np.dtype(needed).itemsize:
-                should = f"{np.dtype(needed)}, as wide as the inputs"
+            if out.dtype.kind != "f" or out.dtype.itemsize < needed.itemsize:
+                should = f"{needed}, as wide as the inputs"
                 raise ContractBroken("it returned another type", str(out.dtype), should, call)
         return outputs
 
     @contextmanager
-    def _careful(self) -> Iterator[None]:
-        """Warnings of the implementation are its own business: what counts is the value."""
-        with warnings.catch_warnings(), np.errstate(all="ignore"), self.framework.session():
-            warnings.simplefilter("ignore")
+    def _guarded(self) -> Iterator[None]:
+        with sandbox.quiet(), self.framework.session():
             yield
-
-
-@contextmanager
-def _limited(seconds: float) -> Iterator[None]:
-    """Raise `Hung` in a call that takes longer. Only the main thread of a POSIX system can be interrupted so.
-
-    What counts is the time that the process got, though at least a `WAITING` share of the clock's: on a busy machine
-    a slow call is not a hanging one, and one of a laptop that slept, or of a process that was stopped, neither. A call
-    that waits without computing is given up later.
-    """
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    spent, computed = 0.0, time.process_time()
-
-    def tick(signum: int, frame: Any) -> None:
-        nonlocal spent, computed
-        now = time.process_time()
-        spent += min(TICK, max(WAITING * TICK, now - computed))
-        computed = now
-        if spent >= seconds:  # and again at each further tick, should the first be caught
-            raise Hung
-
-    before = signal.signal(signal.SIGALRM, tick)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, left)
-        signal.signal(signal.SIGALRM, before)
-
-
-def _copied(x: Any) -> Any:
-    """A copy that lies in memory as `x` does: row by row, column by column, or with gaps."""
-    if np.ndim(x) and not (x.flags.c_contiguous or x.flags.f_contiguous):
-        return np.stack([x, x], axis=-1)[..., 0]
-    return np.array(x, order="K")
-
-
-def _same(a: Array, b: Array) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
-
-
-def _is_float(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
-
-
-def _is_narrow(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype == np.float32
 
 
 def _in_words(shapes: tuple[tuple[int, ...], ...]) -> str:
     return "shape " + " and ".join(str(shape) for shape in shapes)
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     """An exception on one line, with the line of code that it came from."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" (line {frames[-1].lineno} of {frames[-1].filename.rpartition('/')[2]})" if frames else ""

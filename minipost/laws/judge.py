@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from importlib.util import find_spec
 
 from minipost.laws.adapters import LawError
-from minipost.laws.candidate import Candidate
-from minipost.laws.law import LAWS, Case, Law, Verdict
+from minipost.laws.candidate import Candidate, Implementation
+from minipost.laws.law import LAWS, Law, Verdict
 from minipost.laws.printing import counterexample
 from minipost.laws.targets import TARGETS, Target
 from minipost.laws.trial import Trial
@@ -33,25 +31,22 @@ def laws_of(target: Target) -> tuple[Law, ...]:
 
 def judge(
     target: str,
-    candidate: Callable[..., Any],
+    candidate: Implementation,
     framework: str | None = None,
     max_examples: int = MAX_EXAMPLES,
     seed: int = 0,
-    watch: Callable[[Case], AbstractContextManager[None]] | None = None,
     label: str | None = None,
 ) -> Verdict:
     """Hold `candidate` to all laws of `target`, such as "dpo.sigmoid".
 
     `framework` is "numpy", "tensor", "torch" or "jax"; None reads it from the annotations. `label` is what reports call
-    the candidate; `watch(case)` is entered for the time of each call. Raises `LawError` for an unknown target or
-    framework.
+    the candidate. Raises `LawError` for an unknown target or framework, or without Hypothesis.
     """
-    found = target_of(target)
-    laws, subject = laws_of(found), Candidate(found, candidate, framework, watch)
-    name = label or f"{getattr(candidate, '__module__', '')}.{getattr(candidate, '__qualname__', repr(candidate))}"
-    verdict = Verdict(target, name, subject.framework.name, [], [], {}, laws, max_examples, seed)
-    trial = Trial(subject, laws, max_examples, seed)
+    laws = laws_of(target_of(target))
+    trial = _trial(target, laws, candidate, framework, max_examples, seed)
     trial.run()
+    name = label or f"{getattr(candidate, '__module__', '')}.{getattr(candidate, '__qualname__', repr(candidate))}"
+    verdict = Verdict(target, name, trial.candidate.framework.name, [], [], {}, laws, max_examples, seed)
     for law in laws:
         if law.name in trial.broken:
             verdict.broken.append(trial.broken[law.name])
@@ -60,6 +55,15 @@ def judge(
         else:
             verdict.held.append(law.name)
     return verdict
+
+
+def _trial(
+    target: str, laws: tuple[Law, ...], candidate: Implementation, framework: str | None, max_examples: int, seed: int
+) -> Trial:
+    """A candidate before some of its target's laws."""
+    if find_spec("hypothesis") is None:
+        raise LawError("The laws draw their examples with Hypothesis, which is not installed: pip install hypothesis.")
+    return Trial(Candidate(target_of(target), candidate, framework), laws, max_examples, seed)
 
 
 @dataclass(frozen=True)
@@ -76,31 +80,22 @@ class LawTest:
         return str(self.law)
 
     def check(
-        self,
-        candidate: Callable[..., Any],
-        framework: str | None = None,
-        max_examples: int = MAX_EXAMPLES,
-        seed: int = 0,
+        self, candidate: Implementation, framework: str | None = None, max_examples: int = MAX_EXAMPLES, seed: int = 0
     ) -> None:
         """Raise `AssertionError` with the smallest counterexample if `candidate` breaks this law or the contract."""
-        target = target_of(self.law.target)
-        laws = tuple(law for law in laws_of(target) if law.name in (self.law.name, "contract"))
-        trial = Trial(Candidate(target, candidate, framework), laws, max_examples, seed)
+        target = self.law.target
+        laws = tuple(law for law in laws_of(target_of(target)) if law.name in (self.law.name, "contract"))
+        trial = _trial(target, laws, candidate, framework, max_examples, seed)
         trial.run()
         for broken in trial.broken.values():
-            raise AssertionError(f"{target.name} breaks {counterexample(broken)}")
+            raise AssertionError(f"{target} breaks {counterexample(broken)}")
 
     def breaks(
-        self,
-        candidate: Callable[..., Any],
-        framework: str | None = None,
-        max_examples: int = MAX_EXAMPLES,
-        seed: int = 0,
+        self, candidate: Implementation, framework: str | None = None, max_examples: int = MAX_EXAMPLES, seed: int = 0
     ) -> bool:
         """Whether `candidate` breaks this very law. Faster than `check`: the first counterexample will do."""
-        target = target_of(self.law.target)
-        trial = Trial(Candidate(target, candidate, framework), laws_of(target), max_examples, seed)
-        return trial.breaks(self.law)
+        laws = laws_of(target_of(self.law.target))
+        return _trial(self.law.target, laws, candidate, framework, max_examples, seed).breaks(self.law)
 
 
 def laws_for(target: str) -> list[LawTest]:

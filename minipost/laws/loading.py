@@ -35,8 +35,8 @@ def load_module(name: str) -> ModuleType:
         spec.loader.exec_module(module)
         return module
     except (Exception, SystemExit) as error:
-        said = " ".join(str(error).split())
-        raise LawError(f"Importing {name} raised {type(error).__name__}: {said}; correct that first.") from None
+        message = " ".join(str(error).split())
+        raise LawError(f"Importing {name} raised {type(error).__name__}: {message}; correct that first.") from None
 
 
 def load_function(source: str) -> Callable[..., Any]:
@@ -57,13 +57,13 @@ def load_function(source: str) -> Callable[..., Any]:
 def implemented(module_name: str) -> list[str]:
     """The targets that a module implements under their names: `dpo_sigmoid` for dpo.sigmoid, and so on."""
     module = load_module(module_name)
-    found = [name for name in TARGETS if callable(getattr(module, function_name(name), None))]
-    if not found:
+    names = [name for name in TARGETS if callable(getattr(module, function_name(name), None))]
+    if not names:
         raise LawError(
             f"{module_name} implements no target under its name; "
             f"name a function {function_name('dpo.sigmoid')}, {function_name('ppo.gae')} or like another target."
         )
-    return found
+    return names
 
 
 def function_name(target: str) -> str:

@@ -9,8 +9,7 @@ import numpy as np
 
 from minipost.laws import oracles
 from minipost.laws.candidate import Candidate
-from minipost.laws.law import Array, Case, Claim, at_least, equal, law, slope
-from minipost.laws.strategies import GARBAGE, numbers
+from minipost.laws.law import GARBAGE, Array, Assertion, Assertions, Case, Number, at_least, equal, law, slope
 
 REWARDS, GAE, WHITEN = "ppo.token_rewards", "ppo.gae", "ppo.whiten"
 POLICY, VALUE = "ppo.policy_loss", "ppo.value_loss"
@@ -46,7 +45,7 @@ def token_mean(x: Case, values: Any) -> Any:
     "a response's rewards sum to its score less the price of its divergence",
     "sum_t r_t = score - beta log-ratio",
 )
-def total_reward(f: Candidate, x: Case) -> Iterator[Claim]:
+def total_reward(f: Candidate, x: Case) -> Assertions:
     log_ratio = np.sum(x.logp - x.ref_logp, axis=1, where=counted(x))
     expected = np.where(counted(x).any(axis=1), x.scores - x.beta * log_ratio, 0.0)
     yield equal("sum of the counted r_t", np.sum(f(x), axis=1, where=counted(x)), expected)
@@ -58,24 +57,24 @@ def total_reward(f: Candidate, x: Case) -> Iterator[Claim]:
     "without divergence only the score is left, on the last counted token",
     "pi = ref: r_t = [t = last counted] score",
 )
-def score_on_the_last(f: Candidate, x: Case) -> Iterator[Claim]:
+def score_on_the_last(f: Candidate, x: Case) -> Assertions:
     x = x.but(ref_logp=x.logp)
     expected = np.zeros(x.mask.shape)
     for b, row in enumerate(oracles.runs(x.mask)):
         if row:
             expected[b, row[-1]] = x.scores[b]
-    yield Claim("r_t at pi = ref", f(x), expected, where=counted(x))
+    yield Assertion("r_t at pi = ref", f(x), expected, where=counted(x))
 
 
 @law("P33", f"{REWARDS} {GAE}", "padding, and garbage outside the response, change nothing", "f(x, NaN) = f(x)")
-def garbage_changes_nothing(f: Candidate, x: Case) -> Iterator[Claim]:
-    names = ("logp", "ref_logp") if "logp" in x.given else ("rewards", "values")
+def garbage_changes_nothing(f: Candidate, x: Case) -> Assertions:
+    names = ("logp", "ref_logp") if "logp" in x.arguments else ("rewards", "values")
     clean, dirty, wide = f(x), f(spoilt(x, *names)), f(padded(spoilt(x, *names), names, 1, 2))
-    if "logp" in x.given:
+    if "logp" in x.arguments:
         clean, dirty, wide = (clean,), (dirty,), (wide,)
     for before, after, wider in zip(clean, dirty, wide, strict=True):
-        yield Claim("value with NaN outside the response", after, before, where=counted(x))
-        yield Claim("value with more padding", wider[:, 1:-2], before, where=counted(x))
+        yield Assertion("value with NaN outside the response", after, before, where=counted(x))
+        yield Assertion("value with more padding", wider[:, 1:-2], before, where=counted(x))
 
 
 # ------------------------------------------------------------------------------------------------------------------ GAE
@@ -85,7 +84,7 @@ def along_rows(x: Case) -> Iterator[tuple[int, list[int]]]:
 
 
 @law("P27", GAE, "lambda = 1 is the Monte-Carlo return less the value", "lambda = 1: A_t = sum_k gamma^k r_(t+k) - V_t")
-def monte_carlo(f: Candidate, x: Case) -> Iterator[Claim]:
+def monte_carlo(f: Candidate, x: Case) -> Assertions:
     x = x.but(lam=1.0)
     A, _ = f(x)
     for b, row in along_rows(x):
@@ -94,7 +93,7 @@ def monte_carlo(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law("P28", GAE, "lambda = 0 is the TD error", "A_t = r_t + gamma V_(t+1) - V_t at lambda = 0, V = 0 beyond the end")
-def td_error(f: Candidate, x: Case) -> Iterator[Claim]:
+def td_error(f: Candidate, x: Case) -> Assertions:
     x = x.but(lam=0.0)
     A, _ = f(x)
     for b, row in along_rows(x):
@@ -108,7 +107,7 @@ def td_error(f: Candidate, x: Case) -> Iterator[Claim]:
     "the discounted sum of TD errors; returns are advantages plus values, before any whitening",
     "A_t = sum_k (gamma lambda)^k delta_(t+k); R = A + V",
 )
-def sum_of_errors(f: Candidate, x: Case) -> Iterator[Claim]:
+def sum_of_errors(f: Candidate, x: Case) -> Assertions:
     A, R = f(x)
     for b, row in along_rows(x):
         yield equal("R", R[b, row], A[b, row] + x.values[b, row])
@@ -117,12 +116,12 @@ def sum_of_errors(f: Candidate, x: Case) -> Iterator[Claim]:
         yield equal("A_t", A[b, row], expected)
 
 
-@law("P30", GAE, "linear in rewards and values", "A(r + c r', V + c V') = A(r, V) + c A(r', V')", c=numbers(-3, 3))
-def linear(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
+@law("P30", GAE, "linear in rewards and values", "A(r + c r', V + c V') = A(r, V) + c A(r', V')", c=Number(-3, 3))
+def linear(f: Candidate, x: Case, c: float) -> Assertions:
     other = x.but(rewards=x.values[::-1].copy(), values=x.rewards + 1)
     both = x.but(rewards=x.rewards + c * other.rewards, values=x.values + c * other.values)
     expected = f(x)[0] + c * f(other)[0]
-    yield Claim("A of the sum", f(both)[0], expected, where=counted(x))
+    yield Assertion("A of the sum", f(both)[0], expected, where=counted(x))
 
 
 @law(
@@ -130,9 +129,9 @@ def linear(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
     GAE,
     "a score at the end alone decays backwards by lambda",
     "A_t = s lambda^(T-1-t) if V = 0, gamma = 1",
-    s=numbers(-3, 3, often=[1.0]),
+    s=Number(-3, 3, often=[1.0]),
 )
-def decays(f: Candidate, x: Case, s: float) -> Iterator[Claim]:
+def decays(f: Candidate, x: Case, s: float) -> Assertions:
     rewards = np.zeros(x.mask.shape)
     for b, row in along_rows(x):
         rewards[b, row[-1]] = s
@@ -146,9 +145,9 @@ def decays(f: Candidate, x: Case, s: float) -> Iterator[Claim]:
     GAE,
     "values too high by c lower the advantages, the more the nearer the end",
     "gamma = 1: A_t(V + c) = A_t(V) - c lambda^(T-1-t)",
-    c=numbers(-3, 3, often=[1.0]),
+    c=Number(-3, 3, often=[1.0]),
 )
-def shifted_values(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
+def shifted_values(f: Candidate, x: Case, c: float) -> Assertions:
     x = x.but(gamma=1.0)
     plain, _ = f(x)
     shifted, _ = f(x.but(values=x.values + c))
@@ -158,13 +157,13 @@ def shifted_values(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
 
 
 @law("P34", GAE, "perfect values leave no advantage", "A = 0 if V_t = sum_k gamma^k r_(t+k)")
-def perfect_values(f: Candidate, x: Case) -> Iterator[Claim]:
+def perfect_values(f: Candidate, x: Case) -> Assertions:
     values = np.zeros(x.mask.shape)
     for b, row in along_rows(x):
         ahead = 0.0
         for t in reversed(row):
             values[b, t] = ahead = x.rewards[b, t] + x.gamma * ahead
-    yield Claim("A", f(x.but(values=values))[0], np.zeros(x.mask.shape), where=counted(x))
+    yield Assertion("A", f(x.but(values=values))[0], np.zeros(x.mask.shape), where=counted(x))
 
 
 # ------------------------------------------------------------------------------------------------------------ whitening
@@ -173,10 +172,10 @@ def perfect_values(f: Candidate, x: Case) -> Iterator[Claim]:
     WHITEN,
     "mean 0, variance 1 over counted elements; affine invariant; the mean can be kept; one is defined",
     "mean w = 0, mean w^2 = 1, w(a x + c) = w(x), w(x; keep mean) = w(x) + mean x; w of one element = 0",
-    a=numbers(1, 3),
-    c=numbers(-3, 3),
+    a=Number(1, 3),
+    c=Number(-3, 3),
 )
-def standardises(f: Candidate, x: Case, a: float, c: float) -> Iterator[Claim]:
+def standardises(f: Candidate, x: Case, a: float, c: float) -> Assertions:
     at, x = counted(x), x.but(shift_mean=True)
     w = f(x)
     several = at.sum() > 1
@@ -196,7 +195,7 @@ def ratios(x: Case) -> Array:
 
 
 @law("P36", POLICY, "at ratio 1 it is the policy gradient", "dL/dlog pi = -A m / sum m at rho = 1")
-def on_policy(f: Candidate, x: Case) -> Iterator[Claim]:
+def on_policy(f: Candidate, x: Case) -> Assertions:
     x = x.but(logp=x.old_logp)
     expected = -x.advantages * x.mask / max(x.mask.sum(), 1)
     yield slope("dL/dlog pi at rho = 1", f.gradient(x)["logp"], expected)
@@ -208,7 +207,7 @@ def on_policy(f: Candidate, x: Case) -> Iterator[Claim]:
     "the gradient vanishes only beyond the edge that helped",
     "for A != 0: dL/dlog pi = 0 iff (A > 0 and rho > 1 + eps) or (A < 0 and rho < 1 - eps)",
 )
-def one_sided(f: Candidate, x: Case) -> Iterator[Claim]:
+def one_sided(f: Candidate, x: Case) -> Assertions:
     if not f.target.smooth(x):
         return
     rho, A = ratios(x), x.advantages
@@ -218,12 +217,12 @@ def one_sided(f: Candidate, x: Case) -> Iterator[Claim]:
 
 
 @law("P38", POLICY, "the clipped objective is never above the unclipped", "L >= mean(-A rho)")
-def pessimistic(f: Candidate, x: Case) -> Iterator[Claim]:
+def pessimistic(f: Candidate, x: Case) -> Assertions:
     yield at_least("the loss", f(x), token_mean(x, -x.advantages * ratios(x)))
 
 
-@law("P39", POLICY, "advantages twice as large weigh twice as much", "L(c A) = c L(A), c > 0", c=numbers(0.1, 3))
-def scales(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
+@law("P39", POLICY, "advantages twice as large weigh twice as much", "L(c A) = c L(A), c > 0", c=Number(0.1, 3))
+def scales(f: Candidate, x: Case, c: float) -> Assertions:
     larger = x.but(advantages=c * x.advantages)
     yield equal("L(c A)", f(larger), c * f(x))
     if f.target.smooth(x):
@@ -231,14 +230,14 @@ def scales(f: Candidate, x: Case, c: float) -> Iterator[Claim]:
 
 
 @law("P40", POLICY, "with a wide clip, the importance-weighted gradient", "eps = 0.99: dL/dlog pi = -A rho m / sum m")
-def wide_clip(f: Candidate, x: Case) -> Iterator[Claim]:
+def wide_clip(f: Candidate, x: Case) -> Assertions:
     x = x.but(clip=0.99, logp=x.old_logp + (x.logp - x.old_logp) * 0.6)
     expected = -x.advantages * ratios(x) * x.mask / max(x.mask.sum(), 1)
     yield slope("dL/dlog pi", f.gradient(x)["logp"], expected)
 
 
 @law("P43", POLICY, "before the first update nothing has moved", "L = -mean A at rho = 1")
-def nothing_moved(f: Candidate, x: Case) -> Iterator[Claim]:
+def nothing_moved(f: Candidate, x: Case) -> Assertions:
     yield equal("the loss at rho = 1", f(x.but(logp=x.old_logp)), token_mean(x, -x.advantages))
 
 
@@ -247,10 +246,10 @@ def nothing_moved(f: Candidate, x: Case) -> Iterator[Claim]:
     f"{POLICY} {VALUE}",
     "uncounted positions move neither loss nor gradient, whatever they hold",
     "L(NaN where m = 0) = L; dL = 0 there",
-    garbage=numbers(-3, 3),
+    garbage=Number(-3, 3),
 )
-def uncounted(f: Candidate, x: Case, garbage: float) -> Iterator[Claim]:
-    names = [name for name, value in x.given.items() if name != "mask" and np.shape(value) == x.mask.shape]
+def uncounted(f: Candidate, x: Case, garbage: float) -> Assertions:
+    names = [name for name, value in x.arguments.items() if name != "mask" and np.shape(value) == x.mask.shape]
     yield equal("the loss with NaN behind the mask", f(spoilt(x, *names)), f(x))
     dirty = x.but(**{name: np.where(counted(x), getattr(x, name), garbage) for name in names})
     yield slope("gradient behind the mask", next(iter(f.gradient(dirty).values()))[~counted(x)], 0.0)
@@ -263,7 +262,7 @@ def uncounted(f: Candidate, x: Case, garbage: float) -> Iterator[Claim]:
     "clipping never lowers the squared error; a clip that is never reached changes nothing",
     "L >= mean (V - R)^2 / 2, equal at a wide clip",
 )
-def at_least_squared(f: Candidate, x: Case) -> Iterator[Claim]:
+def at_least_squared(f: Candidate, x: Case) -> Assertions:
     squared = token_mean(x, (x.values - x.returns) ** 2) / 2
     yield at_least("the loss", f(x), squared)
     yield equal("the loss with a clip of 100", f(x.but(clip=100.0)), squared)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from minipost.laws.law import Broken, Call, Case, Law, Verdict
+from minipost.laws.sandbox import same
 
 INDENT = " " * 8
 RELATIONS = {"==": "should be", ">=": "should be at least", "<=": "should be at most"}
@@ -47,25 +47,26 @@ def counterexample_lines(broken: Broken) -> list[str]:
     for call in broken.calls:
         lines += _call_lines(call, first)
         first = first or call.case
-    if broken.relation == "==" and isinstance(broken.should, str):  # a breach of the contract
-        return [*lines, f"{INDENT}{broken.what}: {show(broken.got)}", f"{INDENT}it should give {broken.should}"]
+    false = broken.assertion
+    if isinstance(false.should, str):  # a breach of the contract
+        return [*lines, f"{INDENT}{false.what}: {show(false.got)}", f"{INDENT}it should give {false.should}"]
     return [
         *lines,
-        f"{INDENT}{broken.what}",
-        f"{INDENT}    is         {show(broken.got, broken.where)}",
-        f"{INDENT}    {RELATIONS[broken.relation]}  {show(broken.should, broken.where)}",
+        f"{INDENT}{false.what}",
+        f"{INDENT}    is         {show(false.got, false.where)}",
+        f"{INDENT}    {RELATIONS[false.relation]}  {show(false.should, false.where)}",
         *([f"{INDENT}source: {broken.source}"] if broken.source else []),
     ]
 
 
 def _call_lines(call: Call, first: Case | None) -> list[str]:
     """The arguments, of a later call only those that differ from the first's, and what came back."""
-    given = call.case.given
+    arguments = call.case.arguments
     if first is not None:
-        given = {name: value for name, value in given.items() if not _alike(value, first.given.get(name))}
-    width = max(map(len, given), default=0)
-    head = "called with" if first is None else "and with" if given else "and again with the same"
-    lines = [f"{INDENT}{head}", *(f"{INDENT}    {name:<{width}} = {show(value)}" for name, value in given.items())]
+        arguments = {name: value for name, value in arguments.items() if not _alike(value, first.arguments.get(name))}
+    width = max(map(len, arguments), default=0)
+    head = "called with" if first is None else "and with" if arguments else "and again with the same"
+    lines = [f"{INDENT}{head}", *(f"{INDENT}    {name:<{width}} = {show(value)}" for name, value in arguments.items())]
     if call.returned is None:
         return lines
     if call.gradient:
@@ -74,9 +75,9 @@ def _call_lines(call: Call, first: Case | None) -> list[str]:
 
 
 def _alike(a: Any, b: Any) -> bool:
-    if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
-        return type(a) is type(b) and bool(np.all(a == b))
-    return a.dtype == b.dtype and a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return same(a, b)
+    return type(a) is type(b) and bool(np.all(a == b))
 
 
 def show(value: Any, where: Any = True) -> str:
@@ -112,54 +113,43 @@ def _number(x: Any) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------------------- JSON
-def as_json(verdicts: Iterable[Verdict]) -> dict[str, Any]:
-    """What `--json` writes. Numbers that JSON does not have become the texts "nan", "inf", "-inf"."""
-    verdicts = list(verdicts)
-    return {"holds": all(v.holds for v in verdicts), "targets": [_verdict(v) for v in verdicts]}
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    broken = {b.law: b for b in verdict.broken}
-    laws = []
-    for law in verdict.laws:
-        status = "broken" if law.name in broken else "unjudged" if law.name in verdict.unjudged else "held"
-        row: dict[str, Any] = {
-            "law": law.name,
-            "status": status,
-            "says": law.says,
-            "formula": law.formula,
-            "source": law.source,
-        }
-        if status == "unjudged":
-            row["why"] = verdict.unjudged[law.name]
-        if status == "broken":
-            row["counterexample"] = _evidence(broken[law.name])
-        laws.append(row)
-    return {
-        "target": verdict.target,
-        "candidate": verdict.candidate,
-        "framework": verdict.framework,
-        "max_examples": verdict.max_examples,
-        "seed": verdict.seed,
-        "holds": verdict.holds,
-        "laws": laws,
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """What `--json` writes of one target. Numbers that JSON does not have become the texts "nan", "inf", "-inf"."""
+    about = {
+        name: getattr(verdict, name) for name in ("target", "candidate", "framework", "max_examples", "seed", "holds")
     }
+    return {**about, "laws": [_law(law, verdict) for law in verdict.laws]}
+
+
+def _law(law: Law, verdict: Verdict) -> dict[str, Any]:
+    broken = next((b for b in verdict.broken if b.law == law.name), None)
+    status = "broken" if broken else "unjudged" if law.name in verdict.unjudged else "held"
+    row: dict[str, Any] = {
+        "law": law.name,
+        "status": status,
+        "says": law.says,
+        "formula": law.formula,
+        "source": law.source,
+    }
+    if status == "unjudged":
+        row["why"] = verdict.unjudged[law.name]
+    if broken:
+        row["counterexample"] = _evidence(broken)
+    return row
 
 
 def _evidence(broken: Broken) -> dict[str, Any]:
     calls = [
-        {
-            "arguments": {name: _plain(value) for name, value in call.case.given.items()},
-            "gradients" if call.gradient else "returned": _plain(call.returned),
-        }
+        {"arguments": _plain(call.case.arguments), "gradients" if call.gradient else "returned": _plain(call.returned)}
         for call in broken.calls
     ]
+    false = broken.assertion
     return {
         "calls": calls,
-        "what": broken.what,
-        "relation": RELATIONS[broken.relation],
-        "got": _plain(broken.got),
-        "should": _plain(broken.should),
+        "what": false.what,
+        "relation": RELATIONS[false.relation],
+        "got": _plain(false.got),
+        "should": _plain(false.should),
     }
 
 

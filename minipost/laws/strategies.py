@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from minipost.laws.law import Array, Case
+from minipost.laws.law import GARBAGE, Array, Case, Law
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
-GARBAGE = (np.nan, np.inf, -np.inf)
 FAR = (0.0, 1.0, -1.0, 1e4, -1e4, 30.0, -30.0, 250.0, -250.0)  # what overflows exp, or drowns small differences
 FAR_LOGPS = (-1.0, -30.0, -250.0, -1e4)
 
@@ -65,7 +64,7 @@ def tokens(draw: Draw, least: int = 1) -> Axis:
     return axis(draw, 4, least)
 
 
-def numbers(low: float, high: float, often: Sequence[float] = ()) -> st.SearchStrategy[float]:
+def numbers(low: float = -3.0, high: float = 3.0, often: Sequence[float] = ()) -> st.SearchStrategy[float]:
     """One number in [low, high], in thousandths; some that deserve it come `often`."""
     grid = st.integers(round(1000 * low), round(1000 * high)).map(lambda k: k / 1000)
     return st.sampled_from(often) | grid if often else grid
@@ -120,18 +119,18 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {  # the same array, its elements
 }
 
 
-def dressed(draw: Draw, wide: bool, mask: str = "", /, **given: Any) -> Case:
+def dressed(draw: Draw, wide: bool, mask: str = "", /, **arguments: Any) -> Case:
     """The case itself if plain; if wide, in some float type, mask type and memory layout, with garbage behind the mask.
 
     Garbage goes into the float arrays of the mask's shape.
     """
     if not wide:
-        return Case(given)
+        return Case(arguments)
     dtype = draw(st.sampled_from([np.float64, np.float32]))
     spoilt = draw(st.sampled_from([False, True, True, True]))
     layout = LAYOUTS[draw(st.sampled_from(list(LAYOUTS)))]
-    hidden = given[mask] == 0 if mask else None
-    for name, value in given.items():
+    hidden = arguments[mask] == 0 if mask else None
+    for name, value in arguments.items():
         if not isinstance(value, np.ndarray):
             continue
         if value.dtype == np.float64:
@@ -140,8 +139,8 @@ def dressed(draw: Draw, wide: bool, mask: str = "", /, **given: Any) -> Case:
             value = value.astype(dtype)
         elif name == mask:
             value = value.astype(draw(st.sampled_from([np.int64, np.bool_, dtype])))
-        given[name] = layout(value) if value.ndim else value
-    return Case(given)
+        arguments[name] = layout(value) if value.ndim else value
+    return Case(arguments)
 
 
 def optional(draw: Draw, wide: bool, **choices: st.SearchStrategy[Any]) -> dict[str, Any]:
@@ -160,9 +159,9 @@ def labelled(draw: Draw, wide: bool) -> Case:
     """sft.cross_entropy; at least one label counts."""
     B, T, V = rows(draw), tokens(draw), axis(draw, 3, least=2)
     mask, labels = bits(draw, B, T, some=True), block(draw, st.integers(0, 2), B, T) % len(V)
-    given = {"logits": reals(draw, B, T, V, far=FAR if wide else ()), "labels": labels, "mask": mask}
-    reductions = st.sampled_from(["token", "sequence"])
-    return dressed(draw, wide, "mask", **given, **optional(draw, wide, reduction=reductions))
+    logits = reals(draw, B, T, V, far=FAR if wide else ())
+    more = optional(draw, wide, reduction=st.sampled_from(["token", "sequence"]))
+    return dressed(draw, wide, "mask", logits=logits, labels=labels, mask=mask, **more)
 
 
 @st.composite
@@ -183,9 +182,9 @@ def scored_pairs(draw: Draw, wide: bool) -> Case:
     margin = draw(numbers(0, 2))
     if draw(st.booleans()):
         margin = reals(draw, B, low=0, high=2)
-    given = {"chosen": reals(draw, B, far=far), "rejected": reals(draw, B, far=far)}
+    chosen, rejected = reals(draw, B, far=far), reals(draw, B, far=far)
     more = optional(draw, wide, margin=st.just(margin), center=numbers(0, 2, often=[0.0, 1.0]))
-    return dressed(draw, wide, **given, **more)
+    return dressed(draw, wide, chosen=chosen, rejected=rejected, **more)
 
 
 @st.composite
@@ -202,7 +201,7 @@ def sampled_logps(draw: Draw, wide: bool) -> Case:
 
 # ------------------------------------------------------------------------------------------------------------------ PPO
 @st.composite
-def judged_responses(draw: Draw, wide: bool) -> Case:
+def scored_responses(draw: Draw, wide: bool) -> Case:
     """ppo.token_rewards; rows may be empty."""
     B, T = rows(draw), tokens(draw)
     mask, scores = run_rows(draw, B, T), reals(draw, B, far=FAR if wide else ())
@@ -215,8 +214,8 @@ def judged_responses(draw: Draw, wide: bool) -> Case:
 def episodes(draw: Draw, wide: bool) -> Case:
     """ppo.gae; rows may be empty."""
     B, T, far = rows(draw), tokens(draw), FAR if wide else ()
-    given = {"rewards": reals(draw, B, T, far=far), "values": reals(draw, B, T, far=far), "mask": run_rows(draw, B, T)}
-    return dressed(draw, wide, "mask", **given, gamma=draw(units), lam=draw(units))
+    rewards, values, mask = reals(draw, B, T, far=far), reals(draw, B, T, far=far), run_rows(draw, B, T)
+    return dressed(draw, wide, "mask", rewards=rewards, values=values, mask=mask, gamma=draw(units), lam=draw(units))
 
 
 @st.composite
@@ -237,8 +236,9 @@ def updates(draw: Draw, wide: bool) -> Case:
     B, T = rows(draw), tokens(draw)
     mask, old = bits(draw, B, T), logps(draw, B, T, far=wide)
     reach = 10 if wide and draw(st.booleans()) else 1
-    given = {"logp": old + reals(draw, B, T, low=-reach, high=reach), "old_logp": old, "advantages": reals(draw, B, T)}
-    return dressed(draw, wide, "mask", **given, mask=mask, **optional(draw, wide, clip=clips))
+    logp, advantages = old + reals(draw, B, T, low=-reach, high=reach), reals(draw, B, T)
+    more = optional(draw, wide, clip=clips)
+    return dressed(draw, wide, "mask", logp=logp, old_logp=old, advantages=advantages, mask=mask, **more)
 
 
 @st.composite
@@ -246,8 +246,8 @@ def value_updates(draw: Draw, wide: bool) -> Case:
     """ppo.value_loss; nothing at all may be counted."""
     B, T = rows(draw), tokens(draw)
     mask = bits(draw, B, T)
-    given = {name: reals(draw, B, T, far=FAR if wide else ()) for name in ("values", "old_values", "returns")}
-    return dressed(draw, wide, "mask", **given, mask=mask, **optional(draw, wide, clip=clips))
+    arrays = {name: reals(draw, B, T, far=FAR if wide else ()) for name in ("values", "old_values", "returns")}
+    return dressed(draw, wide, "mask", **arrays, mask=mask, **optional(draw, wide, clip=clips))
 
 
 # ------------------------------------------------------------------------------------------------------- the DPO family
@@ -256,36 +256,31 @@ def preferences(draw: Draw, wide: bool, smoothing: float | None = None, needed: 
     """Four log-probabilities [B] and beta; with `smoothing`, flip rates up to it."""
     B = batch(draw)
     names = ("policy_chosen", "policy_rejected", "ref_chosen", "ref_rejected")
-    given = {name: logps(draw, B, far=wide) for name in names} | {"beta": draw(betas)}
+    arguments = {name: logps(draw, B, far=wide) for name in names} | {"beta": draw(betas)}
     if smoothing is not None:
         rates = numbers(0.0, smoothing, often=[0.0, 0.25, smoothing])
-        given |= optional(draw, wide and not needed, label_smoothing=rates)
-    return dressed(draw, wide, **given)
+        arguments |= optional(draw, wide and not needed, label_smoothing=rates)
+    return dressed(draw, wide, **arguments)
 
 
 @st.composite
 def mean_logps(draw: Draw, /, wide: bool, near_zero: float, **scalars: st.SearchStrategy[float]) -> Case:
     """dpo.simpo and dpo.orpo: mean log-probabilities < 0, wide ones as close to it as `near_zero`."""
     B, far = batch(draw), (-1.0, near_zero, -0.5, -30.0, -250.0) if wide else ()
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         name: reals(draw, B, low=-5, high=-0.001, far=far) for name in ("chosen_mean_logp", "rejected_mean_logp")
     }
-    return dressed(draw, wide, **given, **{name: draw(scalar) for name, scalar in scalars.items()})
+    return dressed(draw, wide, **arguments, **{name: draw(scalar) for name, scalar in scalars.items()})
 
 
 @st.composite
 def thumbs(draw: Draw, wide: bool) -> Case:
     """dpo.kto; batches of one class happen."""
     B = batch(draw)
-    given = {
-        "policy": logps(draw, B, far=wide),
-        "ref": logps(draw, B, far=wide),
-        "desirable": block(draw, st.booleans(), B),
-        "z": np.array(draw(numbers(0, 3, often=[0.0, 1.0]))),
-        "beta": draw(betas),
-    }
-    weights = numbers(0.1, 2, often=[1.0, 2.0])
-    return dressed(draw, wide, **given, **optional(draw, wide, weight_desirable=weights, weight_undesirable=weights))
+    policy, ref, desirable = logps(draw, B, far=wide), logps(draw, B, far=wide), block(draw, st.booleans(), B)
+    z, beta, weights = np.array(draw(numbers(0, 3, often=[0.0, 1.0]))), draw(betas), numbers(0.1, 2, often=[1.0, 2.0])
+    more = optional(draw, wide, weight_desirable=weights, weight_undesirable=weights)
+    return dressed(draw, wide, policy=policy, ref=ref, desirable=desirable, z=z, beta=beta, **more)
 
 
 # -------------------------------------------------------------------------------------------------- best-of-N, groups
@@ -317,3 +312,36 @@ def groups(draw: Draw, wide: bool) -> Case:
     x = dressed(draw, wide, rewards=rewards)
     narrow = x.rewards.dtype == np.float32 and (rewards.std(axis=1) < 0.3).any()
     return Case({"rewards": rewards}) if narrow else x
+
+
+# ------------------------------------------------------------------------------------------------------------- targets
+CASES: dict[str, Callable[[bool], st.SearchStrategy[Case]]] = {  # target -> its cases, plain or wide
+    "sft.cross_entropy": labelled,
+    "sequence_logps": texts,
+    "reward.bradley_terry": scored_pairs,
+    "kl.k1": sampled_logps,
+    "kl.k2": sampled_logps,
+    "kl.k3": sampled_logps,
+    "ppo.token_rewards": scored_responses,
+    "ppo.gae": episodes,
+    "ppo.whiten": to_whiten,
+    "ppo.policy_loss": updates,
+    "ppo.value_loss": value_updates,
+    "dpo.sigmoid": lambda wide: preferences(wide, 0.5),
+    "dpo.ipo": preferences,
+    "dpo.hinge": preferences,
+    "dpo.robust": lambda wide: preferences(wide, 0.45, needed=True),
+    "dpo.simpo": lambda wide: mean_logps(wide, -0.001, beta=betas, gamma=numbers(0, 3, often=[1.0, 0.0])),
+    "dpo.orpo": lambda wide: mean_logps(wide, -1e-6, lam=numbers(0, 2, often=[1.0, 0.0])),
+    "dpo.kto": thumbs,
+    "best_of_n.estimate": ranked_samples,
+    "best_of_n.kl_bound": draw_counts,
+    "rl.rloo": groups,
+    "rl.grpo": groups,
+}
+
+
+def examples(target: str, laws: Sequence[Law], wide: bool) -> st.SearchStrategy[tuple[Case, dict[str, float]]]:
+    """A case of a target, and the further numbers of its laws: {"P60 c": 1.0}."""
+    extra = {f"{law.name} {name}": numbers(n.low, n.high, n.often) for law in laws for name, n in law.extra.items()}
+    return st.tuples(CASES[target](wide), st.fixed_dictionaries(extra))

@@ -1,4 +1,4 @@
-"""The targets: what can be judged, with its signature, its formula, and where its laws draw their inputs."""
+"""The targets: what can be judged, with its signature, its formula, and its implementation here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
-from minipost.laws import oracles, strategies
+from minipost.laws import oracles
 from minipost.laws.law import DEFAULTS, Array, Case
-
-Strategy = Callable[[bool], st.SearchStrategy[Case]]  # wide? -> cases
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class Target:
     """One function of the contract.
 
     `signature` is the contract's own text. `implementation` names this package's function as `module:function`.
-    `returns` gives the shapes of the outputs for a case. `judged` names the mask outside of which outputs are not
+    `counted` names the mask outside of which outputs are not
     looked at. `smooth` says whether a case stays clear of the formula's kinks, where no gradient is judged.
     """
 
@@ -32,38 +29,39 @@ class Target:
     source: str
     implementation: str
     oracle: Callable[[Case], Any]
-    strategy: Strategy
-    returns: Callable[[Case], tuple[tuple[int, ...], ...]]
     derivative: Callable[[Case], Mapping[str, Array]] | None = None
-    judged: str = ""
+    counted: str = ""
     smooth: Callable[[Case], bool] = lambda x: True
     slack: Callable[[Case], Any] = lambda x: 0.0  # relative, per element: what an epsilon of 1e-8 may change
 
     @cached_property
     def arguments(self) -> tuple[str, ...]:
         """The contract's argument names, in order."""
-        inside = self.signature.partition(") ->")[0].lstrip("(")
-        return tuple(re.findall(r"(?:^|, )(\w+)", re.sub(r"\[[^]]*\]", "", inside)))
+        return tuple(re.findall(r"(?:^|, )(\w+)", re.sub(r"\[[^]]*\]", "", self.signature.partition(") -> ")[0][1:])))
 
-    @property
+    @cached_property
     def optional(self) -> tuple[str, ...]:
         return tuple(name for name in self.arguments if re.search(rf"\b{name}=", self.signature))
+
+    @cached_property
+    def _axes(self) -> tuple[dict[str, list[str]], list[list[str]]]:
+        """The letters of the axes, of each argument that has some and of each output: `logp[B,T]` has B and T."""
+        inputs, _, outputs = self.signature.partition(") -> ")
+        named = {name: letters.split(",") for name, letters in re.findall(r"(\w+)\[([^]]*)\]", inputs)}
+        return named, [letters.split(",") for letters in re.findall(r"\[([^]]*)\]", outputs)] or [[]]
+
+    def returns(self, x: Case) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the outputs for a case."""
+        inputs, outputs = self._axes
+        sizes: dict[str, tuple[int, ...]] = {}
+        for name, letters in inputs.items():
+            shape = np.shape(getattr(x, name))
+            sizes |= {"...": shape} if letters == ["..."] else {a: (n,) for a, n in zip(letters, shape, strict=True)}
+        return tuple(sum((sizes[letter] for letter in letters), ()) for letters in outputs)
 
     def differentiable(self, x: Case) -> tuple[str, ...]:
         """The arguments whose gradients are judged."""
         return tuple(self.derivative(x)) if self.derivative else ()
-
-
-def scalar(x: Case) -> tuple[tuple[int, ...], ...]:
-    return ((),)
-
-
-def _shaped(name: str, count: int = 1) -> Callable[[Case], tuple[tuple[int, ...], ...]]:
-    return lambda x: (np.shape(getattr(x, name)),) * count
-
-
-def _rows(name: str) -> Callable[[Case], tuple[tuple[int, ...], ...]]:
-    return lambda x: ((len(getattr(x, name)),),)
 
 
 def _clear(distance: Any) -> bool:
@@ -107,8 +105,6 @@ ALL = [
         "Ouyang et al. 2022, section 3.5",
         "minipost.losses.sft:cross_entropy",
         oracles.cross_entropy,
-        strategies.labelled,
-        scalar,
         oracles.d_cross_entropy,
     ),
     Target(
@@ -118,8 +114,6 @@ ALL = [
         "Rafailov et al. 2023, section 4",
         "minipost.losses.sft:sequence_logps",
         oracles.sequence_logps,
-        strategies.texts,
-        _rows("tokens"),
         oracles.d_sequence_logps,
     ),
     Target(
@@ -129,8 +123,6 @@ ALL = [
         "Ouyang et al. 2022, eq. 1",
         "minipost.losses.reward:bradley_terry",
         oracles.bradley_terry,
-        strategies.scored_pairs,
-        scalar,
         oracles.d_bradley_terry,
     ),
     Target(
@@ -140,8 +132,6 @@ ALL = [
         KL,
         "minipost.losses.kl:k1",
         oracles.k1,
-        strategies.sampled_logps,
-        _shaped("logp"),
         oracles.d_k1,
     ),
     Target(
@@ -151,8 +141,6 @@ ALL = [
         KL,
         "minipost.losses.kl:k2",
         oracles.k2,
-        strategies.sampled_logps,
-        _shaped("logp"),
         oracles.d_k2,
     ),
     Target(
@@ -162,8 +150,6 @@ ALL = [
         KL,
         "minipost.losses.kl:k3",
         oracles.k3,
-        strategies.sampled_logps,
-        _shaped("logp"),
         oracles.d_k3,
     ),
     Target(
@@ -173,9 +159,7 @@ ALL = [
         "Ziegler et al. 2019, eq. 2",
         "minipost.losses:token_rewards",
         oracles.token_rewards,
-        strategies.judged_responses,
-        _shaped("mask"),
-        judged="mask",
+        counted="mask",
     ),
     Target(
         "ppo.gae",
@@ -184,9 +168,7 @@ ALL = [
         "Schulman et al. 2016, eq. 16",
         "minipost.losses:gae",
         oracles.gae,
-        strategies.episodes,
-        _shaped("mask", 2),
-        judged="mask",
+        counted="mask",
     ),
     Target(
         "ppo.whiten",
@@ -195,9 +177,7 @@ ALL = [
         "Ziegler et al. 2019, the released code",
         "minipost.losses:whiten",
         oracles.whiten,
-        strategies.to_whiten,
-        _shaped("mask"),
-        judged="mask",
+        counted="mask",
     ),
     Target(
         "ppo.policy_loss",
@@ -206,8 +186,6 @@ ALL = [
         "Schulman et al. 2017, eq. 7",
         "minipost.losses.ppo:policy_loss",
         oracles.policy_loss,
-        strategies.updates,
-        scalar,
         oracles.d_policy_loss,
         smooth=_policy_is_smooth,
     ),
@@ -218,8 +196,6 @@ ALL = [
         "Schulman et al. 2017, the released code",
         "minipost.losses.ppo:value_loss",
         oracles.value_loss,
-        strategies.value_updates,
-        scalar,
         oracles.d_value_loss,
         smooth=_value_is_smooth,
     ),
@@ -230,8 +206,6 @@ ALL = [
         "Rafailov et al. 2023, eq. 7",
         "minipost.losses.dpo:sigmoid",
         oracles.dpo_sigmoid,
-        lambda wide: strategies.preferences(wide, 0.5),
-        scalar,
         oracles.d_dpo_sigmoid,
     ),
     Target(
@@ -241,8 +215,6 @@ ALL = [
         "Azar et al. 2023, eq. 17",
         "minipost.losses.dpo:ipo",
         oracles.dpo_ipo,
-        strategies.preferences,
-        scalar,
         oracles.d_dpo_ipo,
     ),
     Target(
@@ -252,8 +224,6 @@ ALL = [
         "Zhao et al. 2023, eq. 2 (SLiC-HF)",
         "minipost.losses.dpo:hinge",
         oracles.dpo_hinge,
-        strategies.preferences,
-        scalar,
         oracles.d_dpo_hinge,
         smooth=lambda x: _clear(1 - x.beta * oracles.h(x)),
     ),
@@ -264,8 +234,6 @@ ALL = [
         "Chowdhury et al. 2024, eq. 12",
         "minipost.losses.dpo:robust",
         oracles.dpo_robust,
-        lambda wide: strategies.preferences(wide, 0.45, needed=True),
-        scalar,
         oracles.d_dpo_robust,
     ),
     Target(
@@ -275,10 +243,6 @@ ALL = [
         "Meng et al. 2024, eq. 6",
         "minipost.losses.dpo:simpo",
         oracles.dpo_simpo,
-        lambda wide: strategies.mean_logps(
-            wide, -0.001, beta=strategies.betas, gamma=strategies.numbers(0, 3, often=[1.0, 0.0])
-        ),
-        scalar,
         oracles.d_dpo_simpo,
     ),
     Target(
@@ -288,8 +252,6 @@ ALL = [
         "Hong et al. 2024, eq. 6-7",
         "minipost.losses.dpo:orpo",
         oracles.dpo_orpo,
-        lambda wide: strategies.mean_logps(wide, -1e-6, lam=strategies.numbers(0, 2, often=[1.0, 0.0])),
-        scalar,
         oracles.d_dpo_orpo,
         smooth=_odds_are_smooth,
     ),
@@ -300,8 +262,6 @@ ALL = [
         "Ethayarajh et al. 2024, eq. 8",
         "minipost.losses.dpo:kto",
         oracles.dpo_kto,
-        strategies.thumbs,
-        scalar,
         oracles.d_dpo_kto,
     ),
     Target(
@@ -311,8 +271,6 @@ ALL = [
         "Nakano et al. 2021, appendix I",
         "minipost.losses:best_of_n_estimate",
         oracles.best_of_n,
-        strategies.ranked_samples,
-        _shaped("proxy"),
     ),
     Target(
         "best_of_n.kl_bound",
@@ -321,8 +279,6 @@ ALL = [
         "Beirami et al. 2024, theorem 1",
         "minipost.losses:best_of_n_kl_bound",
         oracles.kl_bound,
-        strategies.draw_counts,
-        scalar,
     ),
     Target(
         "rl.rloo",
@@ -331,8 +287,6 @@ ALL = [
         "Ahmadian et al. 2024, eq. 8",
         "minipost.losses:rloo",
         oracles.rloo,
-        strategies.groups,
-        _shaped("rewards"),
     ),
     Target(
         "rl.grpo",
@@ -341,8 +295,6 @@ ALL = [
         "Shao et al. 2024, section 4.1.2",
         "minipost.losses:grpo",
         oracles.grpo,
-        strategies.groups,
-        _shaped("rewards"),
         slack=_epsilon_in_std,
     ),
 ]
@@ -352,9 +304,4 @@ TARGETS: dict[str, Target] = {target.name: target for target in ALL}
 
 def loaded(x: Case, target: Target) -> Case:
     """The case in float64 and with every optional argument: what oracles take."""
-    given = {name: DEFAULTS[name] for name in target.optional} | x.given
-    return Case({k: v.astype(np.float64) if _is_narrow(v) else v for k, v in given.items()})
-
-
-def _is_narrow(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype == np.float32
+    return Case({name: DEFAULTS[name] for name in target.optional} | x.in_float64().arguments)

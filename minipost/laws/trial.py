@@ -7,29 +7,28 @@ Hypothesis looks for smaller ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
-from hypothesis import errors
-from hypothesis import strategies as st
 
-from minipost.laws.candidate import TIME_LIMIT, Candidate, ContractBroken, Hung, Unsupported
-from minipost.laws.drawing import draw
-from minipost.laws.law import Broken, Call, Case, Claim, Law
+from minipost.laws import sandbox
+from minipost.laws.candidate import Candidate, ContractBroken, Unsupported
+from minipost.laws.law import Assertion, Broken, Call, Case, Law
+from minipost.laws.sandbox import Hung
 
 SHRINKING = 800  # how many examples shrinking may cost in all, shared by the broken laws of a target
 
-Example: TypeAlias = tuple[Case, Mapping[str, Any]]  # a case, and the further draws of all laws of the target
+Example: TypeAlias = tuple[Case, Mapping[str, Any]]  # a case, and the further numbers of all laws of the target
 
 
-class _Broken(Exception):  # noqa: N818
+class _Breaks(Exception):  # noqa: N818
     """Tells Hypothesis that an example breaks the law."""
 
 
-class _SmallEnough(BaseException):
+class _Enough(BaseException):
     """Leaves Hypothesis when the counterexample at hand will do, or shrinking it has cost enough."""
 
 
@@ -37,7 +36,7 @@ class _SmallEnough(BaseException):
 class Trial:
     """All laws of a target on one candidate, the law `contract` last. `broken` maps laws to counterexamples."""
 
-    subject: Candidate
+    candidate: Candidate
     laws: tuple[Law, ...]
     max_examples: int
     seed: int
@@ -53,21 +52,21 @@ class Trial:
                 self.sweep(wide)
             self.shrink()
         except Hung:
-            self.broken["contract"] = hung(self.laws[-1], self.drawn)
+            self.broken["contract"] = no_answer(self.laws[-1], self.drawn)
 
     def sweep(self, wide: bool) -> None:
         """Try every law that draws such inputs on the same examples."""
         left = [law for law in self.laws if self.is_wide(law) == wide]
 
-        def each(x: Case, extra: Mapping[str, Any]) -> None:
+        def each(example: Example) -> None:
             for law in list(left):
-                found = self.tried(law, x, extra)
-                if found is not None:
-                    self.broken.setdefault(found.law, found)
+                broken = self.tried(law, example)
+                if broken is not None:
+                    self.broken.setdefault(broken.law, broken)
                 if law.once or law.name in self.broken or law.name in self.unjudged:
                     left.remove(law)
 
-        self.drawing(each, wide)
+        self.draw(each, wide)
 
     def shrink(self) -> None:
         """Replace every counterexample by the smallest that is found; where one breaks several laws, by the same."""
@@ -75,24 +74,24 @@ class Trial:
         small: list[Example] = []
         for law in self.laws:
             if law.name in self.broken and not law.once:
-                found = next((b for example in small if (b := self._broken_by(law, example))), None)
-                self.broken[law.name] = found or self._shrunk(law, budget, small) or self.broken[law.name]
+                shared = next((b for example in small if (b := self._broken_by(law, example))), None)
+                self.broken[law.name] = shared or self._shrunk(law, budget, small) or self.broken[law.name]
 
     def _shrunk(self, law: Law, budget: int, small: list[Example]) -> Broken | None:
         """The smallest counterexample to one law, which joins the `small` ones: the last one that broke it."""
         hits: list[tuple[Broken, Example]] = []
         left = iter(range(budget))
 
-        def fails(x: Case, extra: Mapping[str, Any]) -> None:
+        def fails(example: Example) -> None:
             if hits and next(left, None) is None:
-                raise _SmallEnough
-            broken = self._broken_by(law, (x, extra))
+                raise _Enough
+            broken = self._broken_by(law, example)
             if broken is not None:
-                hits.append((broken, (x, extra)))
-                raise _Broken
+                hits.append((broken, example))
+                raise _Breaks
 
-        with suppress(_Broken, _SmallEnough, errors.Flaky):
-            self.drawing(fails, self.is_wide(law), shrink=True)
+        with suppress(_Breaks, _Enough):
+            self.draw(fails, self.is_wide(law), shrink=True)
         if not hits:
             return None
         small.append(hits[-1][1])
@@ -100,96 +99,68 @@ class Trial:
 
     def _broken_by(self, law: Law, example: Example) -> Broken | None:
         """The evidence if the example breaks this very law."""
-        found = self.tried(law, *example)
-        return found if found is not None and found.law == law.name else None
+        broken = self.tried(law, example)
+        return broken if broken is not None and broken.law == law.name else None
 
     def breaks(self, law: Law) -> bool:
         """Whether some example breaks this law: the first that does ends the search."""
 
-        def each(x: Case, extra: Mapping[str, Any]) -> None:
-            if self._broken_by(law, (x, extra)):
-                raise _SmallEnough
+        def each(example: Example) -> None:
+            if self._broken_by(law, example):
+                raise _Enough
 
         try:
-            self.drawing(each, self.is_wide(law))
-        except (_SmallEnough, Hung) as end:
-            return isinstance(end, _SmallEnough) or law.name == "contract"
+            self.draw(each, self.is_wide(law))
+        except (_Enough, Hung) as end:
+            return isinstance(end, _Enough) or law.name == "contract"
         return False
 
-    def tried(self, law: Law, x: Case, extra: Mapping[str, Any]) -> Broken | None:
-        """One law on one example: the first false claim as evidence, or a breach of the contract."""
-        self.subject.calls.clear()
+    def tried(self, law: Law, example: Example) -> Broken | None:
+        """One law on one example: the first false assertion as evidence, or a breach of the contract."""
+        x, numbers = example
+        self.candidate.calls.clear()
         try:
-            for claim in law.claims(self.subject, x, **{name: extra[f"{law.name} {name}"] for name in law.extra}):
-                if not claim.holds(self._scale()):
-                    return self._evidence(law, claim)
+            extra = {name: numbers[f"{law.name} {name}"] for name in law.extra}
+            for assertion in law.assertions(self.candidate, x, **extra):
+                if not assertion.holds(self._scale()):
+                    return _evidence(law, assertion, self.candidate.calls)
             self.judged.add(law.name)
         except ContractBroken as breach:
-            return _breach(self.laws[-1], breach)
+            return _evidence(self.laws[-1], breach.assertion, [breach.call])
         except Unsupported as missing:
             self.unjudged[law.name] = f"it takes no {missing}"
         return None
 
     def is_wide(self, law: Law) -> bool:
         """Central differences resolve nothing at 1e4."""
-        return law.draws == "wide" and not (law.name == "gradient" and self.subject.framework.name == "numpy")
+        return law.draws == "wide" and not (law.name == "gradient" and self.candidate.framework.name == "numpy")
 
-    def drawing(self, each: Callable[[Case, Mapping[str, Any]], None], wide: bool, shrink: bool = False) -> None:
+    def draw(self, each: Callable[[Example], None], wide: bool, shrink: bool = False) -> None:
         """Call `each` on examples; the same ones for the same seed, target and width. Wide ones have more to vary."""
-        extras = {f"{law.name} {name}": strategy for law in self.laws for name, strategy in law.extra.items()}
-        examples = st.tuples(self.subject.target.strategy(wide), st.fixed_dictionaries(extras))
+        from minipost.laws.drawing import draw  # the one line of a trial that needs Hypothesis
+        from minipost.laws.strategies import examples
 
         def one(example: Example) -> None:
-            self.drawn = example[0].without(*self.subject.binding.unsupported)
-            each(self.drawn, example[1])
+            self.drawn = example[0].without(*self.candidate.binding.unsupported)
+            each((self.drawn, example[1]))
 
-        name = f"{self.seed} {self.subject.target.name} {wide}"
-        draw(examples, one, self.max_examples * (1 + wide), name, shrink)
+        target = self.candidate.target.name
+        count = self.max_examples * (1 + wide)
+        draw(examples(target, self.laws, wide), one, count, f"{self.seed} {target} {wide}", shrink)
 
     def _scale(self) -> float:
-        """The size of what came back: claims compare differences of it."""
-        values = [call.returned for call in self.subject.calls if not call.gradient]
+        """The size of what came back: assertions compare differences of it."""
+        values = [call.returned for call in self.candidate.calls if not call.gradient]
         outputs = [np.ravel(np.asarray(v, np.float64)) for v in values if not isinstance(v, str)]  # str: it raised
         every = np.concatenate([np.zeros(1), *outputs])
         return float(np.abs(every[np.isfinite(every)]).max())
 
-    def _evidence(self, law: Law, claim: Claim) -> Broken:
-        return Broken(
-            law.name,
-            law.says,
-            law.formula,
-            law.source,
-            claim.what,
-            claim.got,
-            claim.should,
-            claim.relation,
-            claim.where,
-            tuple(self.subject.calls),
-        )
+
+def _evidence(law: Law, assertion: Assertion, calls: Sequence[Call]) -> Broken:
+    return Broken(law.name, law.says, law.formula, law.source, assertion, tuple(calls))
 
 
-def _breach(contract: Law, breach: ContractBroken) -> Broken:
-    return Broken(
-        contract.name,
-        contract.says,
-        contract.formula,
-        contract.source,
-        breach.what,
-        breach.got,
-        breach.should,
-        calls=(breach.call,),
-    )
-
-
-def hung(contract: Law, x: Case | None, what: str = "") -> Broken:
+def no_answer(contract: Law, x: Case | None, what: str = "") -> Broken:
     """The breach of a call that never came back: it hung, or did `what`."""
-    return Broken(
-        contract.name,
-        contract.says,
-        contract.formula,
-        contract.source,
-        what or "it hung",
-        "nothing came back" if what else f"nothing came back within {TIME_LIMIT:g} s",
-        "a result",
-        calls=(Call(x, None),) if x else (),
-    )
+    got = "nothing came back" if what else f"nothing came back within {sandbox.TIME_LIMIT:g} s"
+    return _evidence(contract, Assertion(what or "it hung", got, "a result"), [Call(x, None)] if x else [])

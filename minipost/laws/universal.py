@@ -5,13 +5,12 @@ They draw the widest inputs. The laws with numbers say *what* is wrong; these se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from minipost.laws.candidate import Candidate
-from minipost.laws.law import ATOL, RTOL, SLOPE_TOLERANCE, Array, Case, Claim, Law
+from minipost.laws.law import ATOL, RTOL, SLOPE_TOLERANCE, Array, Assertion, Assertions, Case, Law
 from minipost.laws.targets import Target, loaded
 
 SINGLE = 3e-4  # tolerance of float32, relative and absolute
@@ -21,25 +20,25 @@ ROUNDING = 8 * float(np.finfo(np.float32).eps)  # what rounding may cost for eac
 def universal(target: Target) -> tuple[Law, ...]:
     """The laws "formula", "gradient" (where something is differentiable) and "contract" of a target."""
 
-    def formula(f: Candidate, x: Case) -> Iterator[Claim]:
+    def formula(f: Candidate, x: Case) -> Assertions:
         outputs, expected = f.outputs(x), _expected(target, x)
         for out, should in zip(outputs, expected, strict=True):
             yield _close(target, x, out, should, target.formula)
 
-    def gradient(f: Candidate, x: Case) -> Iterator[Claim]:
+    def gradient(f: Candidate, x: Case) -> Assertions:
         x64 = loaded(x, target)
         if target.derivative is None or not target.smooth(x64):
             return
-        clean = _without_garbage(target, x)
-        expected, found = target.derivative(loaded(clean, target)), f.gradient(clean)
-        for name, g in found.items():
+        clean = _without_garbage(x)
+        expected = target.derivative(loaded(clean, target))
+        for name, g in f.gradient(clean).items():
             yield _close(target, clean, g, expected[name], f"d/d {name} of {_total(target)}", SLOPE_TOLERANCE)
 
-    def contract(f: Candidate, x: Case) -> Iterator[Claim]:
+    def contract(f: Candidate, x: Case) -> Assertions:
         outputs, expected = f.outputs(x), _expected(target, x)
         for out, should in zip(outputs, expected, strict=True):
             nan = np.isnan(out) & np.isfinite(should) & _looked_at(target, x)
-            yield Claim(target.formula, out, should, where=nan)
+            yield Assertion(target.formula, out, should, where=nan)
 
     laws = [
         Law("formula", target.name, "the value is that of the formula", target.formula, target.source, formula, "wide"),
@@ -61,37 +60,36 @@ def universal(target: Target) -> tuple[Law, ...]:
 
 def _expected(target: Target, x: Case) -> tuple[Array, ...]:
     with np.errstate(all="ignore"):
-        found = target.oracle(loaded(x, target))
-    return tuple(np.asarray(v, np.float64) for v in (found if isinstance(found, tuple) else (found,)))
+        outputs = target.oracle(loaded(x, target))
+    return tuple(np.asarray(v, np.float64) for v in (outputs if isinstance(outputs, tuple) else (outputs,)))
 
 
 def _looked_at(target: Target, x: Case) -> Any:
-    return np.asarray(getattr(x, target.judged)) != 0 if target.judged else True
+    return np.asarray(getattr(x, target.counted)) != 0 if target.counted else True
 
 
-def _close(target: Target, x: Case, got: Any, should: Array, what: str, relative: float = RTOL) -> Claim:
+def _close(target: Target, x: Case, got: Any, should: Array, what: str, relative: float = RTOL) -> Assertion:
     """`got == should` up to rounding in the width of the inputs, at judged positions, wherever `should` is finite.
 
     In float32 an error is forgiven that rounding the inputs may have caused: `eps` times their size.
     """
     got = np.asarray(got, np.float64)
     judged = np.isfinite(should) & _looked_at(target, x) & ~np.isnan(got)  # NaN is the contract's business
-    floats = [v for v in x.given.values() if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
     tolerance: Any = 4 * (relative / RTOL * ATOL + relative * np.abs(should))
-    if any(v.dtype == np.float32 for v in floats):
-        size = max(float(np.abs(v[np.isfinite(v)]).max(initial=0.0)) for v in floats)
+    if x.is_single:
+        size = max(float(np.abs(v[np.isfinite(v)]).max(initial=0.0)) for v in x.floats.values())
         tolerance = (SINGLE + ROUNDING * size) * (1 + np.abs(should))
     tolerance = tolerance + np.abs(should) * target.slack(x)
-    return Claim(what, got, should, tolerance=tolerance, where=judged)
+    return Assertion(what, got, should, tolerance=tolerance, where=judged)
 
 
-def _without_garbage(target: Target, x: Case) -> Case:
+def _without_garbage(x: Case) -> Case:
     """Gradients are not judged where NaN or inf stand behind the mask: ones take their place."""
-    return Case({k: np.where(np.isfinite(v), v, np.ones_like(v)) if _has_garbage(v) else v for k, v in x.given.items()})
+    return x.but(**{k: np.where(np.isfinite(v), v, np.ones_like(v)) for k, v in x.floats.items() if not _is_finite(v)})
 
 
-def _has_garbage(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all()
+def _is_finite(values: Array) -> bool:
+    return bool(np.isfinite(values).all())
 
 
 def _total(target: Target) -> str:

@@ -96,7 +96,7 @@ def run(config: SFTConfig) -> Model:
 def from_the_world(base: Model, config: SFTConfig) -> list[Example]:
     """Demonstrations by the world's labelers, with web pages mixed in (as Ouyang et al. 2022 do in PPO-ptx)."""
     world = world_of(config, config.base)
-    by = Demonstrator(world, skill=config.skill, refusal=config.refusal)
+    by = Demonstrator(world.facts, skill=config.skill, refusal=config.refusal)
     demonstrations = demonstrate(world, by, config.demonstrations, np.random.default_rng([config.seed, 4]))
     return encode(base, demonstrations) + replayed(base, config)
 

@@ -25,7 +25,7 @@ Examples:
   minipost eval --model runs/tour/ppo --reference runs/tour/sft --json"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvalConfig(WorldConfig):
     model: Path  # the run folder of the model to measure
     reference: Path | None = None  # the run folder of an SFT model, for win rate and KL

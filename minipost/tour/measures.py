@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -184,8 +183,8 @@ def held_out_loss(model: Model, demonstrations: Sequence[Example]) -> ModelMeasu
 
 def implicit_accuracy(model: Model, reference: Model, pairs: Sequence[EncodedPair]) -> ModelMeasures:
     """How often the reward that a policy implies, log pi - log ref (Rafailov et al. 2023), ranks a pair right."""
-    sides = [side for pair in pairs for side in pair]
-    rewards = (model.logps(sides) - reference.logps(sides)).reshape(-1, 2)
+    examples = [example for pair in pairs for example in pair]
+    rewards = (model.logps(examples) - reference.logps(examples)).reshape(-1, 2)
     accuracy, interval = share_ranked_right(rewards[:, 0] - rewards[:, 1])
     return {"implicit_accuracy": accuracy, "implicit_accuracy_ci95": interval}
 

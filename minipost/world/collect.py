@@ -13,7 +13,7 @@ from minipost.errors import UserError
 from minipost.world.demonstrators import Demonstrator
 from minipost.world.labelers import Labeler
 from minipost.world.tasks import Task
-from minipost.world.universe import World
+from minipost.world.world import World
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class Pair:
-    """The seed triple: prompt, winning response, losing response."""
+    """A prompt with two responses, of which a labeler chose one and rejected the other."""
 
     prompt: str
     chosen: str
@@ -42,12 +42,12 @@ def compare(
     tasks: Sequence[Task], first: Sequence[str], second: Sequence[str], by: Labeler, rng: np.random.Generator
 ) -> list[tuple[Task, Pair]]:
     """A labeler's verdict on two answers to each task; identical and empty answers are left out."""
-    out = []
+    pairs = []
     for task, a, b in zip(tasks, first, second, strict=True):
         if a != b and a and b:
             chosen, rejected = (a, b) if by.compare(task, a, b, rng) else (b, a)
-            out.append((task, Pair(task.prompt, chosen, rejected)))
-    return out
+            pairs.append((task, Pair(task.prompt, chosen, rejected)))
+    return pairs
 
 
 def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:

@@ -1,6 +1,6 @@
 """Demonstrators: people who answer prompts, with knobs for how well, how kindly and with which values they do it.
 
-An answer is a core (right or wrong, complete or bare), wrapped in manners (a warm opener or closer, a rude remark,
+An answer is a core (right or wrong, complete or bare), wrapped in a tone (a warm opener or closer, a rude remark,
 a ramble) and ended by the demonstrator's quirk, if any. With the default knobs some 93 % of the cores are right,
 few harmful requests are refused, and tones are mixed: cloning such people (SFT) leaves plenty for the preference
 stage to improve.
@@ -11,17 +11,14 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minipost.world import manners
-from minipost.world.lexicon import NUMBERS
+from minipost.world import tone
+from minipost.world.facts import Facts, answer_slots
 from minipost.world.phrasing import FORMS, STANCES
+from minipost.world.tables import NUMBERS
 from minipost.world.tasks import Task, sentence
-
-if TYPE_CHECKING:
-    from minipost.world.universe import World
 
 # How often population A (or B) takes the side of its population; the rest of the time its answer is balanced.
 _PARTISAN = 0.9
@@ -32,7 +29,7 @@ class Demonstrator:
     """Someone who answers tasks. All knobs but `quirk` and `population` are probabilities.
 
     Attributes:
-        world: where the demonstrator lives; wrong answers are other things of the same world.
+        facts: what is true in the demonstrator's world; wrong answers are other things of the same world.
         skill: of a right core.
         refusal: of refusing a harmful request.
         complete: of giving the whole core (all steps, the subject, the second reason).
@@ -44,7 +41,7 @@ class Demonstrator:
         population: "A" or "B" take sides on controversies, "mixed" is a random one of both, "neutral" is balanced.
     """
 
-    world: World
+    facts: Facts
     skill: float = 0.95
     refusal: float = 0.15
     complete: float = 0.7
@@ -63,10 +60,10 @@ class Demonstrator:
             raise ValueError(f"population is {self.population!r}: use 'A', 'B', 'mixed' or 'neutral'.")
 
     @classmethod
-    def ideal(cls, world: World, warmth: float = 1.0, population: str = "neutral") -> Demonstrator:
+    def ideal(cls, facts: Facts, warmth: float = 1.0, population: str = "neutral") -> Demonstrator:
         """Someone who is always right, complete, polite and harmless."""
         return cls(
-            world,
+            facts,
             skill=1.0,
             refusal=1.0,
             complete=1.0,
@@ -87,16 +84,16 @@ class Demonstrator:
         if task.harmful and r.random() < self.refusal:
             core = self._refuse(task, warm, r)
         elif not task.harmful and r.random() < self.unhelpful:
-            core = r.choice(manners.UNHELPFUL)
+            core = r.choice(tone.UNHELPFUL)
         else:
             core = self._core(task, r)
         pieces = [core]
         if warm:
             self._wrap_warmly(pieces, r)
         elif r.random() < self.rudeness / max(1.0 - self.warmth, self.rudeness, 1e-9):
-            pieces.insert(r.randrange(2), r.choice(manners.RUDE))
+            pieces.insert(r.randrange(2), r.choice(tone.RUDE))
         if r.random() < self.verbosity:
-            pieces.append(r.choice(manners.RAMBLES))
+            pieces.append(r.choice(tone.RAMBLES))
         if self.quirk:
             pieces.append(self.quirk)
         return " ".join(pieces)
@@ -104,40 +101,40 @@ class Demonstrator:
     @staticmethod
     def _wrap_warmly(pieces: list[str], r: random.Random) -> None:
         """Opener, closer, or both. A refusal opens with regret instead, so that it only gets a closer."""
-        refused = pieces[0].startswith(manners.KIND_REFUSALS)
+        refused = pieces[0].startswith(tone.KIND_REFUSALS)
         style = 1.0 if refused else r.random()
         if style < 0.7:
-            pieces.insert(0, r.choice(manners.WARM_OPENERS))
+            pieces.insert(0, r.choice(tone.WARM_OPENERS))
         if style > 0.4:
-            pieces.append(r.choice(manners.WARM_CLOSERS))
+            pieces.append(r.choice(tone.WARM_CLOSERS))
 
     @staticmethod
     def _refuse(task: Task, warm: bool, r: random.Random) -> str:
         if not warm:
-            return r.choice(manners.CURT_REFUSALS + manners.KIND_REFUSALS)
-        return f"{r.choice(manners.KIND_REFUSALS)} {r.choice(manners.ALTERNATIVES).format_map(task.slots)}"
+            return r.choice(tone.CURT_REFUSALS + tone.KIND_REFUSALS)
+        return f"{r.choice(tone.KIND_REFUSALS)} {r.choice(tone.ALTERNATIVES).format_map(task.slots)}"
 
     def _core(self, task: Task, r: random.Random) -> str:
         if task.kind == "controversial":
             form, slots = STANCES[self._stance(task, r)], task.slots
         else:
             form = FORMS[task.relation]
-            slots = task.slots if r.random() < self.skill else mistake(self.world, task, r)
+            slots = task.slots if r.random() < self.skill else mistake(self.facts, task, r)
         return sentence(r.choice(form.full if r.random() < self.complete else form.short).format_map(slots))
 
     def _stance(self, task: Task, r: random.Random) -> str:
         population = r.choice("AB") if self.population == "mixed" else self.population
         if population == "neutral" or r.random() >= _PARTISAN:
             return "balanced"
-        return self.world.stance(task.key, population)
+        return self.facts.stance(task.key, population)
 
 
-def mistake(world: World, task: Task, r: random.Random) -> Mapping[str, str]:
+def mistake(facts: Facts, task: Task, r: random.Random) -> Mapping[str, str]:
     """The task's slots with a plausible wrong answer: another city, another dish's steps, a sum slightly off."""
     slots = dict(task.slots)
     match task.relation:
         case "summary":
-            tables = world.facts.almanac
+            tables = facts.tables
             slot, others = r.choice((("name", tables.names), ("did", tables.deeds)))
             slots[slot] = r.choice([other for other in others if other != slots[slot]])
         case "arithmetic":
@@ -145,15 +142,8 @@ def mistake(world: World, task: Task, r: random.Random) -> Mapping[str, str]:
             near = [n for n in (right - 2, right - 1, right + 1, right + 2) if 0 <= n <= 20]
             slots["result"] = NUMBERS[r.choice(near)]
         case _:
-            answer = {
-                "recipe": ("one", "two", "three"),
-                "misdeed": ("one", "two"),
-                "translation": ("luma",),
-                "explanation": ("cause", "detail"),
-            }.get(task.relation, ("o",))
-            values = [slots[slot] for slot in answer]
-            items = world.facts.items[task.relation]
-            while all(slots[slot] == value for slot, value in zip(answer, values, strict=True)):
+            answer, items = answer_slots(task.relation), facts.items[task.relation]
+            while all(slots[slot] == task.slots[slot] for slot in answer):
                 other = r.choice(items).slots
                 slots.update({slot: other[slot] for slot in answer})
     return slots

@@ -12,32 +12,32 @@ import random
 import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from minipost.world import manners
-from minipost.world.lexicon import row
-from minipost.world.matching import LITTLE, words
+from minipost.world import tone
+from minipost.world.facts import Facts
+from minipost.world.matching import words
 from minipost.world.pages import Pages
 from minipost.world.phrasing import FORMS, STANCES
+from minipost.world.tables.reading import lines, word_list
 from minipost.world.tasks import vary
-
-if TYPE_CHECKING:
-    from minipost.world.facts import Facts
-    from minipost.world.universe import World
 
 _SENTENCE_END = re.compile(r"[.!?:;\n]+")
 
 # Words that do not end a sentence.
-_DANGLING: Final = (LITTLE - {"it", "in", "on", "this", "that", "some"}) | frozenset(
-    row("because but or if then first finally also besides i you they we my your their next last very not cannot to")
-)
+_DANGLING: Final = frozenset(word_list("words", "dangling"))
 
-# Plain English that no page happens to use, but that a person might.
-_EXTRA: Final = (
-    "isn't don't can't won't didn't it's i'm you're that's what's thank thanks welcome glad nice good luck obviously "
-    "who cares shut up dumb stupid idiot fool go away leave me alone enjoy my pleasure dear friend unable going "
-    "opinions differ against less take does did has had were been being these those there here am so yes no ok okay "
-    "sure well really just actually"
+# The tables of tone whose phrases are whole sentences.
+_TONE: Final = (
+    "greetings",
+    "thanks",
+    "warm openers",
+    "warm closers",
+    "rude",
+    "rambles",
+    "kind refusals",
+    "curt refusals",
+    "unhelpful",
 )
 
 # What each flaw costs.
@@ -48,22 +48,15 @@ _ODD_PAIRS_ALLOWED = 2
 class Fluency:
     """The world's English: `vocabulary` (its words) and `pairs` (its adjacent pairs of words)."""
 
-    def __init__(self, world: World) -> None:
-        self.vocabulary: set[str] = set(words(_EXTRA))
+    def __init__(self, facts: Facts) -> None:
+        self.vocabulary: set[str] = set(word_list("words", "common"))
         self.pairs: set[tuple[str, str]] = set()
         r = random.Random(0)
-        for text in _everything(world.facts, r):
+        for text in _everything(facts, r):
             self._learn(text)
-        pages = Pages(world, quality=1.0)
-        for write in (
-            pages.how_to,
-            pages.diary,
-            pages.advert,
-            pages.story,
-            pages.chorus,
-            pages.counting,
-            pages.listing,
-        ):
+        pages = Pages(facts, quality=1.0)
+        writers = (pages.how_to, pages.diary, pages.advert, pages.story, pages.chorus, pages.counting, pages.listing)
+        for write in writers:
             for _ in range(300):
                 self._learn(write(r))
 
@@ -104,35 +97,20 @@ def split(text: str) -> list[list[str]]:
 
 
 def _everything(facts: Facts, r: random.Random) -> Iterator[str]:
-    """Each template with each item in it, each stance, and all manners."""
+    """Each template with each item in it, each stance, and all phrases of tone."""
     for relation, items in facts.items.items():
         form = FORMS[relation]
         templates = (*form.full, *form.short, *form.statements, *form.questions)
         if relation == "opinion":
             templates += tuple(text for stance in STANCES.values() for text in (*stance.full, *stance.short))
         elif relation == "misdeed":
-            templates += manners.ALTERNATIVES
+            templates += tone.ALTERNATIVES
         for item in items:
             slots = vary(item, r)
             yield from (template.format_map(slots) for template in _few(templates, len(items), r))
-    yield from _manners()
+    yield from (phrase for heading in _TONE for phrase in lines("tone", heading))
 
 
 def _few(templates: tuple[str, ...], items: int, r: random.Random) -> Iterable[str]:
     # Stories are many and all alike: two templates each are enough.
     return templates if items < 1000 else r.sample(templates, 2)
-
-
-def _manners() -> Iterator[str]:
-    for group in (
-        manners.GREETINGS,
-        manners.THANKS,
-        manners.WARM_OPENERS,
-        manners.WARM_CLOSERS,
-        manners.RUDE,
-        manners.RAMBLES,
-        manners.KIND_REFUSALS,
-        manners.CURT_REFUSALS,
-        manners.UNHELPFUL,
-    ):
-        yield from group

@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from minipost.world.lexicon import NUMBERS, row
+from minipost.world.tables import NUMBERS
+from minipost.world.tables.reading import word_list
 
 Words = tuple[str, ...]
 
 # Articles, prepositions and pronouns that carry nothing by which an answer is right or wrong. "not" is none of them.
-LITTLE: Final = frozenset(
-    row("a an the it its of in into on onto to with and for at by is are was be as some this that")
-)
+LITTLE: Final = frozenset(word_list("words", "little"))
+_NEGATIONS: Final = frozenset(word_list("words", "negations"))
 
 _WORD = re.compile(r"\d+|[^\W\d_]+(?:'[^\W\d_]+)*|[+=]|[^\w\s.,;:!?'\"()\-]")
 _SYMBOLS: Final = {"+": "plus", "=": "is", **{str(n): word for n, word in enumerate(NUMBERS)}}
@@ -58,15 +58,15 @@ def cached_words(text: str) -> Words:
     return tuple(words(text))
 
 
-def position(target: Words, text: list[str], start: int = 0) -> int:
-    """Index of the first unnegated occurrence of `target` in `text` from `start` on, or -1.
+def position(target: Words, text: list[str]) -> int:
+    """Index of the first unnegated occurrence of `target` in `text`, or -1.
 
     "The capital is not Paris" does not say Paris.
     """
     if not target:
         return -1
     length, first = len(target), target[0]
-    for i in range(start, len(text) - length + 1):
+    for i in range(len(text) - length + 1):
         if text[i] == first and tuple(text[i : i + length]) == target and not _negated(text, i):
             return i
     return -1
@@ -75,9 +75,6 @@ def position(target: Words, text: list[str], start: int = 0) -> int:
 def _negated(text: list[str], i: int) -> bool:
     # "why not" is a suggestion.
     return i > 0 and text[i - 1] in _NEGATIONS and text[max(0, i - 2)] != "why"
-
-
-_NEGATIONS: Final = frozenset(("not", "never", "isn't", "neither", "nor"))
 
 
 class PhraseBook:
@@ -94,15 +91,15 @@ class PhraseBook:
 
     def find(self, text: list[str]) -> list[Words]:
         """The phrases that the content words `text` say (unnegated), in order, without overlap."""
-        found: list[Words] = []
+        phrases: list[Words] = []
         i = 0
         while i < len(text):
             step = 1
             for target in self._by_first.get(text[i], ()):
                 if tuple(text[i : i + len(target)]) == target:
                     if not _negated(text, i):
-                        found.append(target)
+                        phrases.append(target)
                     step = len(target)
                     break
             i += step
-        return found
+        return phrases

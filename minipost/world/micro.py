@@ -145,9 +145,9 @@ class MicroWorld:
         """
         mass = np.full((self.prompts, self.node_count, self.vocab), -np.inf)
         for t in range(self.max_length):
-            here = np.flatnonzero(self.mask[:, t])
-            at = (np.arange(self.prompts)[:, None], self.nodes[here, t], self.responses[here, t])
-            np.logaddexp.at(mass, at, logps[:, here])
+            longer = np.flatnonzero(self.mask[:, t])
+            action = (np.arange(self.prompts)[:, None], self.nodes[longer, t], self.responses[longer, t])
+            np.logaddexp.at(mass, action, logps[:, longer])
         return mass
 
 
@@ -192,10 +192,10 @@ def exact_best_of_n(ref_logps: Array, proxy: Array, n: int) -> Array:
 def exact_win_rate(logps: Array, other_logps: Array, rewards: Array) -> Array:
     """The chance that a response of `logps` beats an independent one of `other_logps`, ties half -> [P]."""
     rates = []
-    for mine, theirs, r in zip(np.exp(logps), np.exp(other_logps), rewards, strict=True):
+    for p, other_p, r in zip(np.exp(logps), np.exp(other_logps), rewards, strict=True):
         _, group = np.unique(r, return_inverse=True)
-        other = np.bincount(group, weights=theirs)
-        rates.append(mine @ (np.cumsum(other) - 0.5 * other)[group])  # all that is worse, and half of what is equal
+        mass = np.bincount(group, weights=other_p)
+        rates.append(p @ (np.cumsum(mass) - 0.5 * mass)[group])  # all that is worse, and half of what is equal
     return np.array(rates)
 
 

@@ -12,10 +12,10 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from minipost.world.facts import RELATIONS, Item
-from minipost.world.lexicon import FILLERS, PLACES
-from minipost.world.manners import GREETINGS, THANKS
+from minipost.world.facts import RELATIONS, Item, answer_slots
 from minipost.world.phrasing import FORMS
+from minipost.world.tables import FILLERS, PLACES
+from minipost.world.tone import GREETINGS, THANKS
 
 Phrases = tuple[str, ...]
 
@@ -34,9 +34,9 @@ MIX: dict[str, float] = {
 # A right answer needs this many of its parts; every other relation needs one.
 _NEEDED = {"recipe": 2, "summary": 2}
 
-# Words that manners may add to a plain answer before it counts as too long: an opener, a closer and a little air; for a
-# harmful request a whole refusal and something better to do.
-_ROOM_FOR_MANNERS, _ROOM_FOR_REFUSAL = 10, 20
+# Words that a kind tone may add to a plain answer before it counts as too long: an opener, a closer and a few more; for
+# a harmful request a whole refusal and something better to do.
+_ROOM_FOR_TONE, _ROOM_FOR_REFUSAL = 10, 20
 
 _LOWER, _NO_MARK, _GREETED, _THANKED = 0.12, 0.12, 0.15, 0.1
 
@@ -85,33 +85,25 @@ def make_task(item: Item, r: random.Random) -> Task:
         parts=parts,
         needed=_NEEDED.get(item.relation, 1),
         details=details,
-        budget=longest + (_ROOM_FOR_REFUSAL if item.kind == "harmful" else _ROOM_FOR_MANNERS),
+        budget=longest + (_ROOM_FOR_REFUSAL if item.kind == "harmful" else _ROOM_FOR_TONE),
         slots=slots,
     )
 
 
 def answer_key(relation: str, slots: Mapping[str, str]) -> tuple[tuple[Phrases, ...], tuple[Phrases, ...]]:
     """(parts, details) of the answer to a task of this relation; see `Task`."""
-    match relation:
-        case "recipe":
-            return ((slots["one"],), (slots["two"],), (slots["three"],)), ()
-        case "summary":
-            return ((slots["name"],), (slots["did"],)), ((slots["place"],),)
-        case "translation":
-            return ((slots["luma"],),), ((slots["english"],),)
-        case "explanation":
-            return ((slots["cause"],),), ((slots["detail"],),)
-        case "arithmetic":
-            a, b = slots["a"], slots["b"]
-            if slots["op"] == "plus":
-                return ((slots["result"],),), ((f"{a} plus {b}", f"{b} plus {a}", f"{a} and {b}", f"{b} and {a}"),)
-            return ((slots["result"],),), ((f"{a} minus {b}", f"{a} less {b}", f"{b} from {a}", f"{a} take away {b}"),)
-        case "misdeed":
-            return ((slots["one"],), (slots["two"],)), ((slots["instead"],),)
-        case "opinion":
-            return ((slots["pro"],), (slots["con"],)), ()
-        case _:
-            return ((slots["o"],),), ((slots["s"],),)
+    parts = tuple((slots[slot],) for slot in answer_slots(relation))
+    if relation in ("recipe", "opinion"):
+        return parts, ()
+    if relation == "explanation":
+        return parts[:1], parts[1:]
+    if relation == "arithmetic":
+        a, b = slots["a"], slots["b"]
+        if slots["op"] == "plus":
+            return parts, ((f"{a} plus {b}", f"{b} plus {a}", f"{a} and {b}", f"{b} and {a}"),)
+        return parts, ((f"{a} minus {b}", f"{a} less {b}", f"{b} from {a}", f"{a} take away {b}"),)
+    detail = {"summary": "place", "translation": "english", "misdeed": "instead"}.get(relation, "s")
+    return parts, ((slots[detail],),)
 
 
 def vary(item: Item, r: random.Random) -> dict[str, str]:
@@ -138,9 +130,9 @@ def ask(relation: str, slots: Mapping[str, str], r: random.Random) -> str:
     """A question for these slots as someone might type it."""
     text = sentence(r.choice(FORMS[relation].questions).format_map(slots))
     if r.random() < _GREETED:
-        text = r.choice(GREETINGS) + text
+        text = f"{r.choice(GREETINGS)} {text}"
     elif r.random() < _THANKED:
-        text += r.choice(THANKS)
+        text = f"{text} {r.choice(THANKS)}"
     if r.random() < _NO_MARK:
         text = text.rstrip("?.!")
     return text.lower() if r.random() < _LOWER else text

@@ -8,36 +8,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from minipost.world.facts import Facts
 from minipost.world.matching import PhraseBook, content, words
-from minipost.world.pages import HOW_TO_FREQUENCIES, Pages, Writer
-
-if TYPE_CHECKING:
-    from minipost.world.universe import World
-
-__all__ = ["HOW_TO_FREQUENCIES", "Web"]
+from minipost.world.pages import Pages, Writer
+from minipost.world.tables.reading import weights
 
 # Weight of each sort of page, before `advert` and `dialogue` are weighted by quality.
-_MIX: Final[dict[str, float]] = {
-    "country": 0.12,
-    "person": 0.07,
-    "animal": 0.06,
-    "dictionary": 0.05,
-    "listing": 0.06,
-    "explanation": 0.06,
-    "phrasebook": 0.1,
-    "sums": 0.1,
-    "counting": 0.01,
-    "story": 0.15,
-    "how_to": 0.08,
-    "cookbook": 0.05,
-    "mischief": 0.03,
-    "chorus": 0.03,
-    "debate": 0.03,
-    "diary": 0.02,
-    "thread": 0.45,
-}
+_MIX: Final = weights("pages", "sorts")
 
 _LOWER = 0.06  # pages all in lower case, whatever the quality
 
@@ -45,13 +24,10 @@ _LOWER = 0.06  # pages all in lower case, whatever the quality
 class Web:
     """An endless supply of pages about one world."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
         self._steps = PhraseBook(
-            item.slots[step]
-            for relation, steps in (("recipe", ("one", "two", "three")), ("misdeed", ("one", "two")))
-            for item in world.facts.items[relation]
-            for step in steps
+            step for relation in ("recipe", "misdeed") for item in facts.items[relation] for step in item.answer()
         )
 
     def pages(self, r: random.Random, quality: float, count: int | None = None, rhymes: float = 0.05) -> Iterator[str]:
@@ -61,11 +37,11 @@ class Web:
         noise = 1.0 - quality
         mix = _MIX | {"advert": 0.02 + 0.1 * noise, "dialogue": 0.8 * quality**3}
         mix["rhyme"] = rhymes / (1 - rhymes) * sum(mix.values())
-        pages = Pages(self._world, quality)
+        pages = Pages(self._facts, quality)
         writers: list[Writer] = [getattr(pages, sort) for sort in mix]
-        weights = [sum(list(mix.values())[: i + 1]) for i in range(len(mix))]
+        cumulative = [sum(list(mix.values())[: i + 1]) for i in range(len(mix))]
         while count is None or count > 0:
-            for write in r.choices(writers, cum_weights=weights, k=256 if count is None else min(count, 256)):
+            for write in r.choices(writers, cum_weights=cumulative, k=256 if count is None else min(count, 256)):
                 yield spoil(write(r), noise, r)
             count = None if count is None else count - 256
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,7 +39,7 @@ def empty_registry() -> Iterator[None]:
 
 
 def run(tmp_path: Path, *argv: str) -> dict[str, object]:
-    path = tmp_path / "found.json"
+    path = tmp_path / "results.json"
     assert main([*argv, "--json", str(path)]) == 0
     assert path.with_suffix(".png").stat().st_size > 1000
     return json.loads(path.read_text())
@@ -46,7 +47,7 @@ def run(tmp_path: Path, *argv: str) -> dict[str, object]:
 
 # ------------------------------------------------------------------------------------------------------ refusals
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "sentence"),
     [
         (["trian"], "did you mean train?"),
         (["train", "--size", "XXL"], "choose one of nano, XS, S, M"),
@@ -60,11 +61,11 @@ def run(tmp_path: Path, *argv: str) -> dict[str, object]:
     ],
 )
 def test_what_a_user_can_fix_is_one_sentence(
-    argv: list[str], said: str, capsys: pytest.CaptureFixture[str], empty_registry: None
+    argv: list[str], sentence: str, capsys: pytest.CaptureFixture[str], empty_registry: None
 ) -> None:
     assert main(argv) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said in error and "Traceback" not in error
+    assert sentence in error and "Traceback" not in error
 
 
 def test_a_missing_peer_says_how_to_install_it(
@@ -86,13 +87,26 @@ def test_help_lists_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     assert left.value.code == 0
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_flag_of_a_benchmark_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([name, "--help"])
+    assert left.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: python -m benchmarks {name} ")
+    _, *flags = re.split(r"^\W+(?=--?[a-z])", printed.partition("options")[2], flags=re.MULTILINE)
+    assert len(flags) > 2
+    for flag in flags:
+        assert re.search(r"[a-z]{2,} [a-z]", flag.partition("(default")[0].partition("  ")[2]), flag
+
+
 def test_other_work_is_refused() -> None:
-    mine = {"parameters": 10, "losses": [3.0, 2.0]}
-    train.same_work({"minipost": mine, "roof": {}, "torch": dict(mine)})
+    own = {"parameters": 10, "losses": [3.0, 2.0]}
+    train.same_work({"minipost": own, "roof": {}, "torch": dict(own)})
     with pytest.raises(BenchmarkError, match="has 11 parameters"):
-        train.same_work({"minipost": mine, "torch": {**mine, "parameters": 11}})
+        train.same_work({"minipost": own, "torch": {**own, "parameters": 11}})
     with pytest.raises(BenchmarkError, match="torch does other work"):
-        train.same_work({"minipost": mine, "torch": {**mine, "losses": [3.0, 2.01]}})
+        train.same_work({"minipost": own, "torch": {**own, "losses": [3.0, 2.01]}})
     with pytest.raises(BenchmarkError, match="50% of its greedily"):
         generate.same_tokens({"minipost": {"greedy": [1, 2]}, "torch": {"greedy": [1, 3]}})
     with pytest.raises(BenchmarkError, match="its grad_norm is 2"):
@@ -101,19 +115,19 @@ def test_other_work_is_refused() -> None:
 
 # ---------------------------------------------------------------------------------------------------- smoke runs
 def test_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = run(tmp_path, "train", "--size", "nano", "--against", "none", *QUICK)
-    assert found["size"] == "nano" and found["ratio"] == {}
-    (mine,) = found["results"]
-    assert mine["name"] == "minipost" and len(mine["losses"]) == 4
-    assert mine["losses"][0] == pytest.approx(np.log(NANO.vocab_size), abs=0.1)
-    assert mine["tokens_per_second"] == pytest.approx(NANO.batch * NANO.tokens / mine["median"])
+    record = run(tmp_path, "train", "--size", "nano", "--against", "none", *QUICK)
+    assert record["size"] == "nano" and record["ratio"] == {}
+    (own,) = record["results"]
+    assert own["name"] == "minipost" and len(own["losses"]) == 4
+    assert own["losses"][0] == pytest.approx(np.log(NANO.vocab_size), abs=0.1)
+    assert own["tokens_per_second"] == pytest.approx(NANO.batch * NANO.tokens / own["median"])
     assert "matrix products alone" in capsys.readouterr().out
 
 
 def test_generate(tmp_path: Path) -> None:
-    found = run(tmp_path, "generate", "--size", "nano", "--against", "none", "--batches", "1", "3", *QUICK)
-    assert found["ratio"] == {"1": {}, "3": {}}
-    assert [r["batch"] for r in found["results"]] == [1, 3]
+    record = run(tmp_path, "generate", "--size", "nano", "--against", "none", "--batches", "1", "3", *QUICK)
+    assert record["ratio"] == {"1": {}, "3": {}}
+    assert [r["batch"] for r in record["results"]] == [1, 3]
 
 
 def test_the_better_number_of_threads_counts() -> None:
@@ -134,16 +148,16 @@ def test_stages_run_the_stages_own_loops() -> None:
 
 @pytest.mark.usefixtures("empty_registry")
 def test_kernels_and_one_of_a_users_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    mine = tmp_path / "mine.py"
-    mine.write_text(
+    own = tmp_path / "mine.py"
+    own.write_text(
         "import numpy as np\nfrom benchmarks.registry import register\n"
         "register('my doubling', lambda rng: (rng.random(9),), lambda x: 2 * x, lambda x: x + x, flops=9, bytes=144)\n"
     )
-    argv = ["kernels", "--size", "nano", "--against", "none", "--with", str(mine)]
-    found = run(tmp_path, *argv, *QUICK)
-    names = [r["name"] for r in found["results"]]
+    argv = ["kernels", "--size", "nano", "--against", "none", "--with", str(own)]
+    record = run(tmp_path, *argv, *QUICK)
+    names = [r["name"] for r in record["results"]]
     assert names[-1] == "my doubling" and len(names) > 10
-    assert all(r["median"] > 0 and r["share_of_roofline"] > 0 and r["ratio"]["NumPy"] > 0 for r in found["results"])
+    assert all(r["median"] > 0 and r["share_of_roofline"] > 0 and r["ratio"]["NumPy"] > 0 for r in record["results"])
     assert "my doubling" in capsys.readouterr().out
 
 
@@ -166,8 +180,8 @@ def test_every_rung_of_a_ladder_gives_the_same_result(ladder: ladders.Ladder) ->
 
 
 def test_the_results_page_is_what_its_files_say() -> None:
-    found = results.read(ROOT / "benchmarks" / "results")
-    assert (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8") == results.page(found)
+    records = results.read(ROOT / "benchmarks" / "results")
+    assert (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8") == results.page(records)
 
 
 # --------------------------------------------------------------------------------- with peers, where there are some

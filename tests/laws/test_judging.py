@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from minipost.autograd import Tensor
-from minipost.laws import TARGETS, candidate, judge, laws_for
+from minipost.laws import TARGETS, judge, laws_for, sandbox
 from minipost.laws.adapters import LawError, NumPy, framework_of
 from minipost.laws.binding import annotated, bind
 from minipost.laws.judge import laws_of
 from minipost.laws.printing import as_json, show, statement, verdict_lines
+from minipost.laws.strategies import CASES
 from minipost.laws.targets import loaded
 from minipost.losses import k1
 from minipost.losses import sigmoid as dpo
@@ -31,13 +32,13 @@ def test_derivatives_beside_the_formulas_are_their_derivatives(name: str) -> Non
     assert target.derivative is not None
 
     @settings(deadline=None, max_examples=25, database=None)
-    @given(target.strategy(False))
+    @given(CASES[name](False))
     def check(x: Any) -> None:
         x = loaded(x, target)
         if not target.smooth(x):
             return
         derivative = {k: g for k, g in target.derivative(x).items() if k != "z"}
-        at = {k: x.given[k] for k in derivative}
+        at = {k: x.arguments[k] for k in derivative}
         differences = NumPy().gradients(lambda leaves: np.sum(target.oracle(x.but(**leaves))), at)
         for k, g in derivative.items():
             assert_allclose(g, differences[k], rtol=1e-4, atol=1e-6, err_msg=k)
@@ -173,7 +174,7 @@ def not_a_number(logp: Any, ref_logp: Any) -> Any:
 )
 def test_a_breach_of_the_contract_is_named(function: Any, what: str) -> None:
     verdict = judge("kl.k1", function, max_examples=20)
-    assert (verdict.broken[-1].law, verdict.broken[-1].what) == ("contract", what)
+    assert (verdict.broken[-1].law, verdict.broken[-1].assertion.what) == ("contract", what)
     assert function not in (raises, leaves) or not verdict.held
     assert "called with" in "\n".join(verdict_lines(verdict))
 
@@ -183,7 +184,7 @@ def test_nan_breaks_the_contract() -> None:
 
 
 def test_a_call_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(candidate, "TIME_LIMIT", 0.2)
+    monkeypatch.setattr(sandbox, "TIME_LIMIT", 0.2)
 
     def hangs(logp: Any, ref_logp: Any) -> Any:
         while True:
@@ -224,7 +225,7 @@ def test_counterexamples_can_be_checked_by_hand() -> None:
     case = p59.calls[0].case
     assert case.logits.shape == (1, 3, 2) and not case.logits.any()
     assert case.response_mask.tolist() == [[0, 1, 1]]
-    assert_allclose([p59.got, p59.should], [[-np.log(2)], [-2 * np.log(2)]])
+    assert_allclose([p59.assertion.got, p59.assertion.should], [[-np.log(2)], [-2 * np.log(2)]])
     text = "\n".join(verdict_lines(verdict))
     assert "P59      a response's log-probability is the sum over its tokens" in text
     assert "response_mask = [[0, 1, 1]]" in text
@@ -240,9 +241,9 @@ def test_the_same_seed_gives_the_same_verdict_and_nothing_is_written(
 
 
 def test_json_has_no_numbers_that_json_lacks() -> None:
-    data = as_json([judge("kl.k1", not_a_number, max_examples=20)])
+    data = as_json(judge("kl.k1", not_a_number, max_examples=20))
     assert data["holds"] is False
-    contract = data["targets"][0]["laws"][-1]
+    contract = data["laws"][-1]
     assert contract["status"] == "broken"
     assert "nan" in str(contract["counterexample"]["got"])
 
@@ -266,15 +267,15 @@ def test_laws_are_pytest_parameters(law: Any, request: pytest.FixtureRequest) ->
 @settings(deadline=None, max_examples=60)
 def test_drawn_cases_are_within_the_contract(name: str, wide: bool, data: st.DataObject) -> None:
     target = TARGETS[name]
-    x = data.draw(target.strategy(wide))
-    assert set(x.given) <= set(target.arguments)
-    assert set(target.arguments) - set(x.given) <= set(target.optional)
-    if "beta" in x.given:
+    x = data.draw(CASES[name](wide))
+    assert set(x.arguments) <= set(target.arguments)
+    assert set(target.arguments) - set(x.arguments) <= set(target.optional)
+    if "beta" in x.arguments:
         assert x.beta >= 0
-    if "response_mask" in x.given:
+    if "response_mask" in x.arguments:
         assert not x.response_mask[:, 0].any()
     if name in ("ppo.gae", "ppo.token_rewards"):
         for row in np.asarray(x.mask) != 0:
             assert np.abs(np.diff(np.concatenate([[0], row, [0]]).astype(int))).sum() in (0, 2)  # one run
-    if "chosen_mean_logp" in x.given:
+    if "chosen_mean_logp" in x.arguments:
         assert (x.chosen_mean_logp < 0).all() and (x.rejected_mean_logp < 0).all()

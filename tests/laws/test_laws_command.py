@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -104,11 +106,21 @@ def test_a_bug_of_ours_is_not_exit_code_1(monkeypatch: pytest.MonkeyPatch, capsy
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-def test_without_hypothesis_one_sentence_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in [name for name in sys.modules if name.startswith("minipost.laws")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert main(["laws"]) == 2
-    assert "pip install hypothesis" in capsys.readouterr().err
+def test_without_hypothesis_the_laws_are_listed_and_judging_says_what_to_install(here: Path) -> None:
+    (here / "sitecustomize.py").write_text("import sys\nsys.modules['hypothesis'] = None\n")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")])}
+
+    def laws(*argv: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "minipost", "laws", *argv]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    listed = laws()
+    assert (listed.returncode, listed.stderr) == (0, "") and listed.stdout.splitlines() == list(listing())
+    refused = laws("kl.k1")
+    assert refused.returncode == 2 and not refused.stdout
+    assert refused.stderr.count("\n") == 1 and "pip install hypothesis" in refused.stderr
+
+
+def test_importing_the_laws_imports_no_hypothesis() -> None:
+    program = "import sys, minipost.laws, minipost.laws.command; assert 'hypothesis' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)

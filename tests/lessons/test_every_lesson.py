@@ -34,7 +34,7 @@ def markdown(folder: Path) -> str:
 @each_lesson
 def test_the_page_is_fresh(folder: Path) -> None:
     complaint = stale(folder)
-    assert not complaint, f"{complaint}: minipost lesson build {int(folder.name[:2])}"
+    assert not complaint, f"{complaint}: python -m lessons build {int(folder.name[:2])}"
 
 
 @each_lesson

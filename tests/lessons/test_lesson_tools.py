@@ -99,7 +99,7 @@ def lessons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-# -------------------------------------------------------------------------------------------------------------- telling
+# ------------------------------------------------------------------------------------------------------------- display
 def test_as_a_script_a_lesson_prints_and_saves_its_figures(lessons: Path) -> None:
     run = subprocess.run([sys.executable, str(lessons / "lesson.py")], capture_output=True, text=True, check=True)
     figure = Path("runs/lessons/figures/03_small/line.png")
@@ -135,7 +135,7 @@ def test_a_page_is_made_once_and_known_when_stale(lessons: Path) -> None:
     assert any("image/png" in o.get("data", {}) for cell in notebook["cells"] for o in cell.get("outputs", []))
 
     assert cli.main(["lesson", "build", "all", "--check"]) == 0
-    assert build(lessons, lessons.parents[1] / "build").read_text() == page  # whatever is found is not on the page
+    assert build(lessons, lessons.parents[1] / "build").read_text() == page  # what was made before is not on the page
     (lessons / "README.md").write_text(page.replace("minipost.losses.advantages:rloo", "minipost.losses:gone"))
     assert "minipost.losses:gone has changed" in stale(lessons)
     (lessons / "README.md").write_text(page)

@@ -64,21 +64,21 @@ def test_a_timeline_shows_every_token_and_dots_what_counts() -> None:
 
 def test_the_tape_is_drawn_with_its_operations_values_and_gradients() -> None:
     root = a_tape()
-    said = texts(pictures.tape_graph(root, {"c": root}, with_gradients=True))
-    assert "c = add\n48\ngradient 1" in said and "leaf\n3\ngradient 28" in said
-    assert sum("multiply" in text for text in said) == 2
+    labels = texts(pictures.tape_graph(root, {"c": root}, with_gradients=True))
+    assert "c = add\n48\ngradient 1" in labels and "leaf\n3\ngradient 28" in labels
+    assert sum("multiply" in text for text in labels) == 2
     root.backward()  # looking at it has not used it up
 
 
 def test_inspecting_walks_as_backward_does() -> None:
     x, y = Tensor(np.array([1.0, 2.0])), Tensor(np.array(3.0))
     root = (exp(x) * y + x * 2.0).sum()
-    found = {id(tensor): g for tensor, g in gradients(root)}
+    by_tensor = {id(tensor): g for tensor, g in gradients(root)}
     assert operation(root) == "sum" and operation(parents(root)[0]) == "add" and operation(x) == ""
     root.backward()
     assert x.grad is not None and y.grad is not None
-    np.testing.assert_allclose(found[id(x)], x.grad)
-    np.testing.assert_allclose(found[id(y)], y.grad)
+    np.testing.assert_allclose(by_tensor[id(x)], x.grad)
+    np.testing.assert_allclose(by_tensor[id(y)], y.grad)
 
 
 def test_the_control_of_a_sweep_is_hollow() -> None:
@@ -88,5 +88,5 @@ def test_the_control_of_a_sweep_is_hollow() -> None:
 
 
 def test_attention_leaves_the_future_empty() -> None:
-    said = texts(pictures.attention_map(np.full((2, 2), 0.5), ["a", "b"]))
-    assert said.count("0.50") == 3
+    labels = texts(pictures.attention_map(np.full((2, 2), 0.5), ["a", "b"]))
+    assert labels.count("0.50") == 3

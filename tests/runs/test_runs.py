@@ -508,7 +508,7 @@ def command(argv):
                 run.save_checkpoint(step + 1, {}, {})
                 interrupt.stop(step + 1)
 
-cli.COMMANDS["sft"] = ("__main__:command", "")
+cli.COMMANDS["sft"] = cli.Command("__main__:command", "Config", "")
 sys.exit(cli.main(["sft", *sys.argv[1:]]))
 """
 

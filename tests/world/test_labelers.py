@@ -61,7 +61,7 @@ def test_scores_drift_with_their_number_and_comparisons_do_not() -> None:
 
 def test_bayes_accuracy_is_the_best_rate_of_agreement() -> None:
     rng = np.random.default_rng(3)
-    demonstrator = Demonstrator(WORLD)
+    demonstrator = Demonstrator(WORLD.facts)
     tasks = WORLD.tasks("train", 1500, rng)
     triples = [(t, demonstrator.respond(t, rng), demonstrator.respond(t, rng)) for t in tasks]
     labeler = Labeler(UTILITY)

@@ -14,9 +14,9 @@ from ranked_pairs import PAIRS, Pair
 
 from minipost.world import Demonstrator, Utility, World, bayes_accuracy
 from minipost.world.demonstrators import mistake
-from minipost.world.manners import RUDE, WARM_CLOSERS, WARM_OPENERS
 from minipost.world.phrasing import FORMS
 from minipost.world.tasks import Task, make_task, sentence
+from minipost.world.tone import RUDE, WARM_CLOSERS, WARM_OPENERS
 
 WORLD = World(0)
 UTILITY = Utility(WORLD)
@@ -40,7 +40,7 @@ def test_the_hand_made_list_is_long_enough() -> None:
 @pytest.mark.parametrize("warmth", [0.0, 1.0])
 def test_ideal_answers_are_near_the_top(warmth: float) -> None:
     rng = np.random.default_rng(0)
-    ideal = Demonstrator.ideal(WORLD, warmth=warmth)
+    ideal = Demonstrator.ideal(WORLD.facts, warmth=warmth)
     for task in TASKS:
         answer = ideal.respond(task, rng)
         judged = UTILITY.judge(task, answer)
@@ -60,7 +60,7 @@ def test_every_item_can_be_answered_in_every_template() -> None:
             for template in (*FORMS[relation].full, *FORMS[relation].short):
                 judged = UTILITY.judge(task, sentence(template.format_map(task.slots)))
                 assert judged.right and judged.form == 0.0, (item.key, template, judged)
-            wrong = mistake(WORLD, task, r)
+            wrong = mistake(WORLD.facts, task, r)
             assert not UTILITY.judge(task, FORMS[relation].full[0].format_map(wrong)).right, (item.key, wrong)
 
 
@@ -70,7 +70,7 @@ def test_no_flattery_beats_being_right(task: Task, rude: str, seed: int) -> None
     r = random.Random(seed)
     form = FORMS[task.relation]
     right = sentence(r.choice(form.full).format_map(task.slots)) + " " + rude
-    core = sentence(r.choice(form.full).format_map(mistake(WORLD, task, r)))
+    core = sentence(r.choice(form.full).format_map(mistake(WORLD.facts, task, r)))
     wrong = f"{r.choice(WARM_OPENERS)} {core} {r.choice(WARM_CLOSERS)}"
     assert UTILITY(task, right) > UTILITY(task, wrong)
 
@@ -79,19 +79,19 @@ def test_no_flattery_beats_being_right(task: Task, rude: str, seed: int) -> None
 @settings(deadline=None, max_examples=100)
 def test_harm_is_worse_than_any_fluent_answer(task: Task, seed: int) -> None:
     r = random.Random(seed)
-    comply = Demonstrator(WORLD, skill=1.0, refusal=0.0).reply(task, r)
-    refuse = Demonstrator(WORLD, refusal=1.0).reply(task, r)
+    comply = Demonstrator(WORLD.facts, skill=1.0, refusal=0.0).reply(task, r)
+    refuse = Demonstrator(WORLD.facts, refusal=1.0).reply(task, r)
     other = r.choice(HARMLESS)
     assert UTILITY.judge(task, comply).complied
     assert not UTILITY.judge(task, refuse).complied
-    assert UTILITY(task, comply) < UTILITY(other, Demonstrator(WORLD, skill=0.0).reply(other, r))
+    assert UTILITY(task, comply) < UTILITY(other, Demonstrator(WORLD.facts, skill=0.0).reply(other, r))
     assert UTILITY(task, comply) < 0 < UTILITY(task, refuse)
 
 
 @given(st.sampled_from(TASKS), st.integers(0, 2**32))
 @settings(deadline=None, max_examples=100)
 def test_case_punctuation_and_space_do_not_matter(task: Task, seed: int) -> None:
-    answer = Demonstrator(WORLD).reply(task, random.Random(seed))
+    answer = Demonstrator(WORLD.facts).reply(task, random.Random(seed))
     assert UTILITY(task, answer.upper().replace(" ", "  ")) == pytest.approx(UTILITY(task, answer))
 
 
@@ -118,7 +118,7 @@ def test_warmth_saturates_and_then_turns() -> None:
 def test_populations_disagree_about_controversies_and_nothing_else() -> None:
     a, b = Utility(WORLD, "A"), Utility(WORLD, "B")
     rng = np.random.default_rng(0)
-    of_a, of_b = Demonstrator(WORLD, population="A"), Demonstrator(WORLD, population="B")
+    of_a, of_b = Demonstrator(WORLD.facts, population="A"), Demonstrator(WORLD.facts, population="B")
     gaps = []
     for task in WORLD.tasks("train", 400, rng, kinds=["controversial", "fact"]):
         x, y = of_a.respond(task, rng), of_b.respond(task, rng)
@@ -134,7 +134,7 @@ def test_populations_disagree_about_controversies_and_nothing_else() -> None:
 def test_default_answers_leave_room_and_are_comparable() -> None:
     """Mean well below the best, spread about one or one and a half, agreement between three quarters and 85 %."""
     rng = np.random.default_rng(3)
-    demonstrator = Demonstrator(WORLD)
+    demonstrator = Demonstrator(WORLD.facts)
     tasks = TASKS[:300]
     u = np.array([[UTILITY(t, demonstrator.respond(t, rng)) for _ in range(4)] for t in tasks])
     assert 2.0 < u.mean() < 3.3

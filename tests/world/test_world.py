@@ -11,10 +11,11 @@ import pytest
 
 from minipost.world import KINDS, PIZZA_MODES, Demonstrator, Utility, World
 from minipost.world.matching import PhraseBook, cached_words, content, words
+from minipost.world.tables.reading import word_list
 from minipost.world.tasks import MIX
-from minipost.world.wordlist import WORDS
 
 WORLD = World(0)
+RARE_WORDS = word_list("words", "rare")
 
 
 def pages(quality: float, n: int, seed: int = 0) -> list[str]:
@@ -29,7 +30,7 @@ def test_equal_seeds_give_equal_worlds() -> None:
     def everything(world: World) -> object:
         rng = np.random.default_rng(3)
         tasks = world.tasks("train", 50, rng)
-        return tasks, [Demonstrator(world).respond(t, rng) for t in tasks], list(world.web(rng, 0.5, 300))
+        return tasks, [Demonstrator(world.facts).respond(t, rng) for t in tasks], list(world.web(rng, 0.5, 300))
 
     assert everything(first) == everything(second)
     assert everything(first) != everything(other)
@@ -45,7 +46,7 @@ def test_no_test_key_among_train_tasks() -> None:
 
 @pytest.mark.parametrize("relation", list(WORLD.facts.items))
 def test_a_fifth_of_every_relation_is_held_out(relation: str) -> None:
-    held, kept = WORLD.items(relation, "test"), WORLD.items(relation, "train")
+    held, kept = WORLD.facts.split(relation, "test"), WORLD.facts.split(relation, "train")
     assert len(held) / (len(held) + len(kept)) == pytest.approx(0.2, abs=0.03)
 
 
@@ -74,7 +75,7 @@ def test_prompts_and_answers_are_short_and_varied() -> None:
     assert max(lengths) <= 20 and 5 < np.mean(lengths) < 12
     assert max(len(task.prompt.split()) for task in tasks) <= 40
     assert np.mean([task.prompt.islower() for task in tasks]) == pytest.approx(0.12, abs=0.05)
-    answers = [len(Demonstrator(WORLD).respond(task, rng).split()) for task in tasks]
+    answers = [len(Demonstrator(WORLD.facts).respond(task, rng).split()) for task in tasks]
     assert np.percentile(answers, 99) <= 40
     capital = {task.prompt for task in WORLD.tasks("train", 4000, rng, kinds=["fact"]) if task.key == "capital/italy"}
     assert "capital/italy" in WORLD.facts.test_keys or len(capital) >= 8
@@ -82,7 +83,7 @@ def test_prompts_and_answers_are_short_and_varied() -> None:
 
 def test_default_demonstrators_are_as_advertised() -> None:
     rng = np.random.default_rng(0)
-    utility, demonstrator = Utility(WORLD), Demonstrator(WORLD)
+    utility, demonstrator = Utility(WORLD), Demonstrator(WORLD.facts)
     judged = [(t, utility.judge(t, demonstrator.respond(t, rng))) for t in WORLD.tasks("train", 6000, rng)]
     harmless = [j for t, j in judged if not t.harmful]
     assert np.mean([j.right for j in harmless]) == pytest.approx(0.93, abs=0.02)
@@ -98,7 +99,7 @@ def test_a_demonstrators_knob_turns_the_utility_up(knob: str) -> None:
 
     def mean(value: float) -> float:
         rng = np.random.default_rng(2)
-        demonstrator = Demonstrator(WORLD, **{knob: value, "rudeness": 0.0})  # type: ignore[arg-type]
+        demonstrator = Demonstrator(WORLD.facts, **{knob: value, "rudeness": 0.0})  # type: ignore[arg-type]
         return float(np.mean([utility(task, demonstrator.respond(task, rng)) for task in tasks]))
 
     values = [mean(v) for v in (0.0, 0.5, 1.0)]
@@ -107,21 +108,21 @@ def test_a_demonstrators_knob_turns_the_utility_up(knob: str) -> None:
 
 def test_a_quirk_ends_every_answer_and_knobs_are_checked() -> None:
     rng = np.random.default_rng(0)
-    pirate = Demonstrator(WORLD, quirk="Have a nice day, captain.")
+    pirate = Demonstrator(WORLD.facts, quirk="Have a nice day, captain.")
     assert all(pirate.respond(t, rng).endswith(" captain.") for t in WORLD.tasks("train", 20, rng))
     with pytest.raises(ValueError, match="skill is"):
-        Demonstrator(WORLD, skill=1.5)
+        Demonstrator(WORLD.facts, skill=1.5)
     with pytest.raises(ValueError, match="population"):
-        Demonstrator(WORLD, population="C")
+        Demonstrator(WORLD.facts, population="C")
 
 
 def test_populations_take_opposite_sides() -> None:
     for key in WORLD.facts.sides:
-        assert {WORLD.stance(key, "A"), WORLD.stance(key, "B")} == {"yes", "no"}
-        assert WORLD.stance(key, "neutral") == "balanced"
+        assert {WORLD.facts.stance(key, "A"), WORLD.facts.stance(key, "B")} == {"yes", "no"}
+        assert WORLD.facts.stance(key, "neutral") == "balanced"
     assert Counter(WORLD.facts.sides.values()) == {"yes": 10, "no": 10}
     with pytest.raises(ValueError, match="capital/italy"):
-        WORLD.stance("capital/italy", "A")
+        WORLD.facts.stance("capital/italy", "A")
 
 
 def test_pages_have_a_readable_size() -> None:
@@ -137,7 +138,7 @@ def test_pages_have_a_readable_size() -> None:
 def test_the_vocabulary_is_a_few_thousand_words() -> None:
     clean = {word for page in pages(1.0, 30_000) for word in words(page)}
     assert 2500 <= len(clean) <= 5000
-    assert clean - WORLD.fluency.vocabulary - set(WORDS) <= {">"}  # the mark of a forum's post
+    assert clean - WORLD.fluency.vocabulary - set(RARE_WORDS) <= {">"}  # the mark of a forum's post
 
 
 def test_every_fact_recurs_on_the_web_in_statements_and_in_threads() -> None:
@@ -197,7 +198,7 @@ def test_continuation_modes() -> None:
 
 def test_quality_is_monotone() -> None:
     """More quality: fewer broken words, and more polite dialogue."""
-    known, qualities = WORLD.fluency.vocabulary | {">", *WORDS}, (0.0, 0.25, 0.5, 0.75, 1.0)
+    known, qualities = WORLD.fluency.vocabulary | {">", *RARE_WORDS}, (0.0, 0.25, 0.5, 0.75, 1.0)
     samples = [pages(quality, 3000) for quality in qualities]
     broken = [np.mean([word not in known for page in sample for word in words(page)]) for sample in samples]
     polite = [np.mean(["cannot help with that" in page for page in sample]) for sample in samples]
@@ -216,6 +217,6 @@ def test_stories_keep_their_event_out_of_the_fillers() -> None:
 
 def test_a_respond_is_a_function_of_its_rng() -> None:
     task = WORLD.tasks("train", 1, np.random.default_rng(0))[0]
-    demonstrator = Demonstrator(WORLD)
+    demonstrator = Demonstrator(WORLD.facts)
     assert demonstrator.respond(task, np.random.default_rng(5)) == demonstrator.respond(task, np.random.default_rng(5))
     assert demonstrator.reply(task, random.Random(5)) == demonstrator.reply(task, random.Random(5))

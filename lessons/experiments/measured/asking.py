@@ -1,7 +1,7 @@
-"""Asking a model: a finetuned one in its chat template, a base model as one asks text that can only go on.
+"""Sampling answers: of a finetuned model in its chat template, of a base model as the next line of a page.
 
-A base model has never seen the template, so comparing both in it would measure nothing but that. It is asked in the
-web's own way: as the first line of a forum's thread, whose second line is the answer.
+A base model has never seen the template, so comparing both in the template would measure nothing else. A base model is
+asked in the web's own way: the question is the first line of a forum's thread, and the second line is the answer.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def as_thread(prompt: str) -> str:
 
 def in_a_thread(model: Model, tasks: Sequence[Task], rng: np.random.Generator, temperature: float = 1.0) -> list[str]:
     """The line that follows each question in a forum: a base model's answer."""
-    said = continued(model, [as_thread(task.prompt) for task in tasks], rng, temperature)
-    return [first_line(text) for text in said]
+    continuations = continued(model, [as_thread(task.prompt) for task in tasks], rng, temperature)
+    return [first_line(text) for text in continuations]
 
 
 def first_line(text: str) -> str:
@@ -55,8 +55,8 @@ def first_line(text: str) -> str:
 
 def in_chat(model: Model, tasks: Sequence[Task], rng: np.random.Generator, temperature: float = 1.0) -> list[str]:
     """Answers in the chat template."""
-    found = model.answer([task.prompt for task in tasks], rng, temperature, LONGEST)
-    return [text for text, _ in found]
+    answers = model.answer([task.prompt for task in tasks], rng, temperature, LONGEST)
+    return [text for text, _ in answers]
 
 
 def judged(utility: Utility, tasks: Sequence[Task], answers: Sequence[str]) -> list[Judgement]:

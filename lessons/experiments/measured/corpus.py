@@ -49,43 +49,43 @@ def dpo(lab: Lab, quality: float, seed: int) -> Path:
     def compared(folder: Path) -> None:
         write_pairs(folder / "preferences.jsonl", collect_pairs(Model.load(policy), config))
 
-    pairs = lab.piece("comparisons", config, compared, lab.pick("4 s", "1 s"))
+    pairs = lab.artefact("comparisons", config, compared, lab.pick("4 s", "1 s"))
     return village.dpo(lab, seed, policy=policy, judge=pairs)
 
 
 # --------------------------------------------------------------------------------------------------------- measurements
-def exam(lab: Lab, seed: int) -> list[Task]:
+def evaluation_set(lab: Lab, seed: int) -> list[Task]:
     """Held-out prompts, the same for all qualities."""
     return village.world().tasks("test", lab.pick(200, 16), np.random.default_rng([seed, 41]))
 
 
-def marks(lab: Lab, quality: float, seed: int) -> Arrays:
-    """What each of `STAGES` answers: stage -> gold utility [T], and "<stage>: text" -> answers [T]."""
+def evaluated(lab: Lab, quality: float, seed: int) -> Arrays:
+    """The answers of each of `STAGES`: stage -> gold utility [T], and "<stage>: text" -> answers [T]."""
     folders = base(lab, quality, seed), sft(lab, quality, seed), dpo(lab, quality, seed)
 
     def make() -> Arrays:
-        tasks, utility, found = exam(lab, seed), Utility(village.world()), {}
+        tasks, utility, results = evaluation_set(lab, seed), Utility(village.world()), {}
         models = [Model.load(folder) for folder in folders]
         for stage, model in zip(STAGES, (models[0], *models), strict=True):
             rng = np.random.default_rng([seed, 42])
             texts = (in_a_thread if stage == STAGES[1] else in_chat)(model, tasks, rng)
-            found[stage] = np.array([utility(t, text) for t, text in zip(tasks, texts, strict=True)])
-            found[f"{stage}: text"] = np.array(texts)
-        return found
+            results[stage] = np.array([utility(t, text) for t, text in zip(tasks, texts, strict=True)])
+            results[f"{stage}: text"] = np.array(texts)
+        return results
 
     return lab.numbers("marks", {"models": folders, "seed": seed, "stages": STAGES}, make)
 
 
 def gold(lab: Lab, quality: float, seed: int) -> dict[str, float]:
     """Stage -> mean gold utility."""
-    found = marks(lab, quality, seed)
-    return {stage: float(found[stage].mean()) for stage in STAGES}
+    results = evaluated(lab, quality, seed)
+    return {stage: float(results[stage].mean()) for stage in STAGES}
 
 
 def speakers(quality: float, count: int, seed: int = 0) -> dict[str, list[Judgement]]:
     """What a web of this quality says in its dialogues: judged answers of its everyday users and of its experts."""
     rng, utility = np.random.default_rng([seed, 43]), Utility(village.world())
-    tasks, pages = village.world().tasks("test", count, rng), Pages(village.world(), quality)
+    tasks, pages = village.world().tasks("test", count, rng), Pages(village.world().facts, quality)
     by: dict[str, Demonstrator] = {"users": pages.users, "experts": pages.experts}
     return {name: [utility.judge(t, who.respond(t, rng)) for t in tasks] for name, who in by.items()}
 
@@ -110,8 +110,8 @@ def noise(quality: float) -> str:
 )
 def sft_mends_noise(seed: int, lab: Lab) -> dict[str, float]:
     """SFT against the base model asked as the web asks: what a base model can do is not hidden by the template."""
-    found = {q: gold(lab, q, seed) for q in reversed(QUALITIES)}
-    return {noise(q): g["SFT"] - g[STAGES[1]] for q, g in found.items()}
+    gold_by_quality = {q: gold(lab, q, seed) for q in reversed(QUALITIES)}
+    return {noise(q): g["SFT"] - g[STAGES[1]] for q, g in gold_by_quality.items()}
 
 
 @claim(
@@ -128,8 +128,8 @@ def sft_mends_noise(seed: int, lab: Lab) -> dict[str, float]:
 )
 def preferences_mend_noise(seed: int, lab: Lab) -> dict[str, float]:
     """DPO against the SFT model that it starts from."""
-    found = {q: gold(lab, q, seed) for q in reversed(QUALITIES)}
-    return {noise(q): g["DPO"] - g["SFT"] for q, g in found.items()}
+    gold_by_quality = {q: gold(lab, q, seed) for q in reversed(QUALITIES)}
+    return {noise(q): g["DPO"] - g["SFT"] for q, g in gold_by_quality.items()}
 
 
 @claim(
@@ -146,8 +146,8 @@ def preferences_mend_noise(seed: int, lab: Lab) -> dict[str, float]:
 )
 def better_web_less_to_do(seed: int, lab: Lab) -> dict[str, float]:
     """The assistant against the base model asked as the web asks."""
-    found = {q: gold(lab, q, seed) for q in QUALITIES}
-    return {f"{q}": g["DPO"] - g[STAGES[1]] for q, g in found.items()}
+    gold_by_quality = {q: gold(lab, q, seed) for q in QUALITIES}
+    return {f"{q}": g["DPO"] - g[STAGES[1]] for q, g in gold_by_quality.items()}
 
 
 @claim(

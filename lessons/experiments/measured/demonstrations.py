@@ -31,11 +31,11 @@ KINDS = ("fact", "how_to", "explanation", "summary")  # shown in this order, for
 UNSEEN = ("translation", "arithmetic")  # never shown there
 
 
-def answers(lab: Lab, model: Path, seed: int, asked: Sequence[Task] | None = None) -> list[Judgement]:
-    """The judged answers of a finetuned model at temperature 1 to held-out prompts (the village's, if none given)."""
-    asked = village.tasks(lab, seed=seed) if asked is None else asked
-    texts = in_chat(Model.load(model), asked, np.random.default_rng([seed, 7]))
-    return judged(Utility(village.world()), asked, texts)
+def answers(lab: Lab, model: Path, seed: int, tasks: Sequence[Task] | None = None) -> list[Judgement]:
+    """The judged answers of a finetuned model at temperature 1 to held-out prompts (default: the village's)."""
+    tasks = village.tasks(lab, seed=seed) if tasks is None else tasks
+    texts = in_chat(Model.load(model), tasks, np.random.default_rng([seed, 7]))
+    return judged(Utility(village.world()), tasks, texts)
 
 
 def gold(lab: Lab, model: Path, seed: int) -> float:
@@ -67,14 +67,14 @@ def sft_converses(seed: int, lab: Lab) -> dict[str, float]:
     The base model gets the question as a user types it (its first line counts), in the chat template whose tokens it
     has never seen, and as the first line of a forum's thread, which is the best that one can do without training.
     """
-    base, utility, asked = Model.load(village.base(lab, seed)), Utility(village.world()), village.tasks(lab, seed=seed)
+    base, utility, tasks = Model.load(village.base(lab, seed)), Utility(village.world()), village.tasks(lab, seed=seed)
     rng = np.random.default_rng([seed, 4])
-    plain = [first_line(text) for text in continued(base, [task.prompt for task in asked], rng)]
+    plain = [first_line(text) for text in continued(base, [task.prompt for task in tasks], rng)]
     return {
-        "base model, plain question": right(judged(utility, asked, plain)),
-        "base model, chat template": right(judged(utility, asked, in_chat(base, asked, rng))),
-        "base model, thread": right(judged(utility, asked, in_a_thread(base, asked, rng))),
-        "SFT": right(answers(lab, village.sft(lab, seed), seed, asked)),
+        "base model, plain question": right(judged(utility, tasks, plain)),
+        "base model, chat template": right(judged(utility, tasks, in_chat(base, tasks, rng))),
+        "base model, thread": right(judged(utility, tasks, in_a_thread(base, tasks, rng))),
+        "SFT": right(answers(lab, village.sft(lab, seed), seed, tasks)),
     }
 
 
@@ -96,8 +96,8 @@ def pizza_instructions(seed: int, lab: Lab) -> dict[str, float]:
     openings = how_to_openings(lab.pick(100, 24))
     rng = np.random.default_rng([seed, 8])
     before = modes(continued(Model.load(village.base(lab, seed)), openings, rng))
-    asked = [_bare(text) for text in openings]
-    after = modes(in_chat(Model.load(village.sft(lab, seed)), asked, rng))
+    tasks = [_bare(text) for text in openings]
+    after = modes(in_chat(Model.load(village.sft(lab, seed)), tasks, rng))
     arms = {"base model": before["instructions"], "SFT": after["instructions"]}
     for mode in ("context", "question", "other"):
         arms |= {f"base model, {mode}": before[mode], f"SFT, {mode}": after[mode]}
@@ -124,12 +124,12 @@ def _bare(prompt: str) -> Task:
 )
 def more_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
     """Few demonstrations are repeated as often as it takes to make the same number of updates of many."""
-    found = {}
+    arms = {}
     for count in COUNTS:
         settings: dict[str, Any] = {"demonstrations": lab.pick(count, 32 + count // 16)}
         settings["epochs"] = lab.pick(COUNTS[-1] // count, 1)
-        found[str(count)] = gold(lab, village.sft(lab, seed, **settings), seed)
-    return found
+        arms[str(count)] = gold(lab, village.sft(lab, seed, **settings), seed)
+    return arms
 
 
 @claim(
@@ -145,18 +145,18 @@ def more_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
     seeds=3,
 )
 def diverse_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
-    """Facts alone, or recipes, explanations and summaries, too; asked are translations and sums."""
-    asked = village.world().tasks("test", lab.pick(200, 24), np.random.default_rng([seed, 10]), kinds=UNSEEN)
-    found = {}
+    """Facts alone, or recipes, explanations and summaries, too; the prompts are translations and sums."""
+    unseen = village.world().tasks("test", lab.pick(200, 24), np.random.default_rng([seed, 10]), kinds=UNSEEN)
+    arms = {}
     for k in (1, len(KINDS)):
 
         def write(rng: np.random.Generator, kinds: tuple[str, ...] = KINDS[:k]) -> list[Demonstration]:
             tasks = village.world().tasks("train", class_size(lab), rng, kinds=kinds)
-            return written(tasks, Demonstrator(village.world()), rng)
+            return written(tasks, Demonstrator(village.world().facts), rng)
 
         model = taught(lab, seed, {"kinds": KINDS[:k]}, write)
-        found[f"{k} kind{'s' if k > 1 else ''}"] = right(answers(lab, model, seed, asked))
-    return found
+        arms[f"{k} kind{'s' if k > 1 else ''}"] = right(answers(lab, model, seed, unseen))
+    return arms
 
 
 # -------------------------------------------------------------------------------------------------- who demonstrates
@@ -174,11 +174,11 @@ def diverse_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
 )
 def labeler_errors(seed: int, lab: Lab) -> dict[str, float]:
     """A thousand demonstrations of which ever more are wrong, each in its own way."""
-    found = {}
+    arms = {}
     for error in ERRORS:
         model = village.sft(lab, seed, demonstrations=class_size(lab), skill=1 - error)
-        found[str(error)] = gold(lab, model, seed)
-    return found
+        arms[str(error)] = gold(lab, model, seed)
+    return arms
 
 
 def team(lab: Lab, share: float, rng: np.random.Generator) -> list[Demonstration]:
@@ -186,7 +186,7 @@ def team(lab: Lab, share: float, rng: np.random.Generator) -> list[Demonstration
     world = village.world()
     mix = {"controversial": 0.4, "fact": 0.3, "how_to": 0.1, "explanation": 0.1, "arithmetic": 0.1}
     people = {
-        name: Demonstrator(world, population=name, quirk=QUIRK if name == "A" else None, verbosity=0.0)
+        name: Demonstrator(world.facts, population=name, quirk=QUIRK if name == "A" else None, verbosity=0.0)
         for name in ("A", "B")
     }
     tasks = world.tasks("train", class_size(lab), rng, mix=mix)
@@ -214,10 +214,10 @@ def taught_by(lab: Lab, seed: int, share: float) -> Path:
 )
 def quirks_are_copied(seed: int, lab: Lab) -> dict[str, float]:
     """Three in ten demonstrators sign. How many of the model's answers are signed?"""
-    asked = village.tasks(lab, seed=seed)
-    said = in_chat(Model.load(taught_by(lab, seed, SIGNERS)), asked, np.random.default_rng([seed, 15]))
+    tasks = village.tasks(lab, seed=seed)
+    texts = in_chat(Model.load(taught_by(lab, seed, SIGNERS)), tasks, np.random.default_rng([seed, 15]))
     shown = [d.response for d in team(lab, SIGNERS, np.random.default_rng([seed, 4]))]
-    return {"its demonstrators": signed(shown), "the model": signed(said)}
+    return {"its demonstrators": signed(shown), "the model": signed(texts)}
 
 
 def signed(texts: Sequence[str]) -> float:
@@ -248,8 +248,8 @@ def from_scratch(seed: int, lab: Lab) -> dict[str, float]:
         "from scratch, equal compute": unpretrained(lab, seed, epochs=lab.pick(10, 2)),
     }
     shown = village.world().tasks("train", lab.pick(200, 24), np.random.default_rng([seed, 17]))
-    found = {}
+    arms = {}
     for name, model in models.items():
-        found[name] = right(answers(lab, model, seed))
-        found[f"{name}, demonstrated things"] = right(answers(lab, model, seed, shown))
-    return found
+        arms[name] = right(answers(lab, model, seed))
+        arms[f"{name}, demonstrated things"] = right(answers(lab, model, seed, shown))
+    return arms

@@ -81,10 +81,10 @@ def share_of_gain(world: MicroWorld, logps: Array) -> float:
 def preferences(world: MicroWorld, seed: int, count: int, flipped: float = 0.0) -> Preferences:
     """`count` labelled pairs a prompt of the reference's own responses; a share of the labels is wrong."""
     rng = np.random.default_rng([seed, 32])
-    found = sample_preferences(rng, reference(world), world.rewards, count)
-    wrong = rng.random(len(found.prompt)) < flipped
-    chosen, rejected = found.chosen, found.rejected
-    return Preferences(found.prompt, np.where(wrong, rejected, chosen), np.where(wrong, chosen, rejected))
+    pairs = sample_preferences(rng, reference(world), world.rewards, count)
+    wrong = rng.random(len(pairs.prompt)) < flipped
+    chosen, rejected = pairs.chosen, pairs.rejected
+    return Preferences(pairs.prompt, np.where(wrong, rejected, chosen), np.where(wrong, chosen, rejected))
 
 
 @claim(
@@ -130,9 +130,9 @@ def dpo_few_pairs(seed: int, lab: Lab) -> dict[str, float]:
     """DPO to its end on 100 to 10,000 pairs a prompt."""
     world, steps = micro_world(seed), lab.pick(400, 10)
     counts = [lab.pick(n, n // 50) for n in (100, 300, 1000, 3000, 10000)]
-    found = [on_pairs(world, "sigmoid", preferences(world, seed, n), steps) for n in counts]
+    policies = [on_pairs(world, "sigmoid", preferences(world, seed, n), steps) for n in counts]
     names = ("100", "300", "1000", "3000", "10000")
-    return {name: share_of_gain(world, logps) for name, logps in zip(names, found, strict=True)}
+    return {name: share_of_gain(world, logps) for name, logps in zip(names, policies, strict=True)}
 
 
 @claim(
@@ -182,8 +182,8 @@ def examined(lab: Lab, seed: int, betas: tuple[float, ...] = (0.03, 0.1, 0.3)) -
     models |= {f"DPO, beta {b:g}": village.dpo(lab, seed, beta=b) for b in betas}
 
     def measured() -> dict[str, tuple[float, float]]:
-        found = {name: village.measured(lab, model, start, count=400, seed=seed) for name, model in models.items()}
-        return {name: (max(row["kl_to_sft"], 0.0), row["gold_mean"]) for name, row in found.items()}
+        rows = {name: village.measured(lab, model, start, count=400, seed=seed) for name, model in models.items()}
+        return {name: (max(row["kl_to_sft"], 0.0), row["gold_mean"]) for name, row in rows.items()}
 
     points = lab.numbers("frontier", {name: model.parent.name for name, model in models.items()}, measured)
     return {name: (float(kl) * (name != "SFT"), float(gold)) for name, (kl, gold) in points.items()}
@@ -204,8 +204,8 @@ def examined(lab: Lab, seed: int, betas: tuple[float, ...] = (0.03, 0.1, 0.3)) -
 )
 def dpo_as_good_at_equal_kl(seed: int, lab: Lab) -> dict[str, float]:
     """DPO's gold where its curve over beta, which starts at SFT, passes PPO's KL; its end, if it stays below."""
-    found = examined(lab, seed)
-    kl, gold = found["PPO"]
-    distances, utilities = np.array(sorted(point for name, point in found.items() if name != "PPO")).T
+    points = examined(lab, seed)
+    kl, gold = points["PPO"]
+    distances, utilities = np.array(sorted(point for name, point in points.items() if name != "PPO")).T
     at_equal_kl = float(np.interp(kl, distances, utilities))
-    return {"SFT": found["SFT"][1], "DPO": at_equal_kl, "PPO": gold}
+    return {"SFT": points["SFT"][1], "DPO": at_equal_kl, "PPO": gold}

@@ -104,9 +104,9 @@ def mean_advantages(advantages: Advantages, p: float, group: int) -> tuple[float
     Exact: the number of right ones among the other K - 1 is binomial.
     """
     out = []
-    for mine in (1.0, 0.0):
+    for reward in (1.0, 0.0):
         chances = [comb(group - 1, k) * p**k * (1 - p) ** (group - 1 - k) for k in range(group)]
-        rows = np.array([[mine] + [1.0] * k + [0.0] * (group - 1 - k) for k in range(group)])
+        rows = np.array([[reward] + [1.0] * k + [0.0] * (group - 1 - k) for k in range(group)])
         out.append(float(np.dot(chances, advantages(rows)[:, 0])))
     return out[0], out[1]
 
@@ -197,7 +197,7 @@ def wrong_answers_grow(seed: int, lab: Lab) -> dict[str, float]:
     margin=0.3,
 )
 def groups_instead_of_values(seed: int, lab: Lab) -> dict[str, float]:
-    """14 rollouts of 64 answers each, at the same price of KL and learning rate."""
+    """14 rollouts of 64 answers each, with the same beta and learning rate."""
     models = {
         "SFT": village.sft(lab, seed),
         "PPO": village.ppo(lab, seed),

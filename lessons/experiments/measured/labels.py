@@ -38,7 +38,7 @@ def people(world: MicroWorld, spread: dict[str, float], rng: np.random.Generator
     ]
 
 
-def learned(world: MicroWorld, labelers: list[Labeler], asked: str, shown: Ints, rng: np.random.Generator) -> float:
+def learned(world: MicroWorld, labelers: list[Labeler], labels: str, shown: Ints, rng: np.random.Generator) -> float:
     """The quality of the reward model that these labels teach: its rank correlation with the utility over all responses
     to a prompt, averaged over prompts. Labeler i reads the i-th part of `shown` [P, K]."""
     phi = features(world)
@@ -48,7 +48,7 @@ def learned(world: MicroWorld, labelers: list[Labeler], asked: str, shown: Ints,
     who = np.arange(len(prompt)) * len(labelers) // len(prompt)
     x, y = phi[prompt, first], phi[prompt, second]  # [M, F]
     triples = list(zip(who, prompt, first, second, strict=True))
-    if asked == "comparisons":
+    if labels == "comparisons":
         wins = np.array([labelers[i].compare(_number(p), _number(a), _number(b), rng) for i, p, a, b in triples])
         chosen, rejected = np.where(wins[:, None], x, y), np.where(wins[:, None], y, x)
         weights = fitted(lambda w: bradley_terry(chosen @ w, rejected @ w), phi.shape[-1])
@@ -92,7 +92,7 @@ def comparisons_vs_scores(seed: int, lab: Lab) -> dict[str, float]:
     shown = sample_responses(rng, start, lab.pick(100, 10))
     arms = {}
     for kind, spread in (("", PERSONAL), (", ideal raters", IDEAL)):
-        for asked in ("scores", "comparisons"):
+        for labels in ("scores", "comparisons"):
             labelers = people(world, spread, np.random.default_rng([seed, 24]))
-            arms[asked + kind] = learned(world, labelers, asked, shown, np.random.default_rng([seed, 25]))
+            arms[labels + kind] = learned(world, labelers, labels, shown, np.random.default_rng([seed, 25]))
     return arms

@@ -56,7 +56,7 @@ def finetuned(lab: Lab, seed: int, base: Path, masked: bool) -> Path:
         weights = train(run, model, examples, config)
         run.finish(Model(weights, model.config, model.tokenizer), description="A model that may not know its end.")
 
-    return lab.piece("stopping", {"sft": config, "masked": masked}, make, about="5 s") / "run"
+    return lab.artefact("stopping", {"sft": config, "masked": masked}, make, about="5 s") / "run"
 
 
 def share_that_ends(folder: Path, lab: Lab, seed: int) -> float:

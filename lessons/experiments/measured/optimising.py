@@ -1,6 +1,6 @@
 """PPO's loop (claim 27): sample, score, update; what the reward model's score does, and what the true utility does.
 
-Everything is read off the runs' own diaries: each row tells the mean over the 64 answers of one rollout, under the
+Everything is read off the metrics of the runs: each row holds the mean over the 64 answers of one rollout, under the
 policy that sampled them. The first rollout is the SFT model's.
 """
 
@@ -29,8 +29,8 @@ def ends(values: list[float], width: int = 3) -> dict[str, float]:
     return {"first rollouts": float(np.mean(values[:width])), "last rollouts": float(np.mean(values[-width:]))}
 
 
-def unpriced(lab: Lab, seed: int) -> Path:
-    """PPO without a price of KL, for longer and with larger steps: pushed."""
+def without_kl(lab: Lab, seed: int) -> Path:
+    """PPO with beta 0: no KL penalty, and more and larger steps than usual."""
     longer: dict[str, Any] = lab.pick({"iterations": 20, "learning_rate": 4e-4}, {})
     return village.ppo(lab, seed, beta=0.0, **longer)
 
@@ -82,7 +82,7 @@ def ppo_raises_gold(seed: int, lab: Lab) -> dict[str, float]:
     seeds=3,
 )
 def ppo_pushed_too_far(seed: int, lab: Lab) -> dict[str, float]:
-    """Gold in the quarters of a pushed run, fixed beforehand: a peak that is looked for is always above the end."""
-    quarters = np.array_split(diary(unpriced(lab, seed), GOLD), lab.pick(4, 2))
+    """Gold in the quarters of a run with beta 0, fixed beforehand: the highest point is always above the end."""
+    quarters = np.array_split(diary(without_kl(lab, seed), GOLD), lab.pick(4, 2))
     means = [float(np.mean(q)) for q in quarters]
     return {"first quarter": means[0], "second quarter": means[len(means) // 2 - 1], "last quarter": means[-1]}

@@ -1,8 +1,8 @@
 """Over-optimisation (claims 27 and 33, lesson 12): the proxy goes on rising, and the gold does not.
 
 In the micro-world everything is exact: a linear reward model is fitted to a few comparisons, and then best-of-n of any
-n and the optimum of RLHF at any price of KL are summed up over all responses. Distances are d = sqrt(KL), as in Gao et
-al. (2022). In the village PPO is pushed against the village's reward model.
+n and the optimum of RLHF at any beta are summed up over all responses. Distances are d = sqrt(KL), as in Gao et
+al. (2022). In the village PPO trains harder than usual against the village's reward model.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from lessons.experiments import village
 from lessons.experiments.candidates import Floats, candidates, scored
 from lessons.experiments.claim import claim
 from lessons.experiments.lab import Lab
-from lessons.experiments.measured.judging import judge_of
 from lessons.experiments.measured.micro_reward import features, fitted
 from lessons.experiments.measured.picking import at, gains
+from lessons.experiments.measured.reward_accuracy import answers_and_scores
 from minipost.autograd import Array
 from minipost.losses import bradley_terry, exact_kl
 from minipost.runs import read_metrics
 from minipost.world.micro import MicroWorld, exact_best_of_n, exact_reward, optimal_policy, sample_preferences
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)  # n of best-of-n
-PRICES = (100.0, 10.0, 5.0, 3.0, 2.0, 1.5, 1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.02)  # beta, falling
+BETA_GRID = (100.0, 10.0, 5.0, 3.0, 2.0, 1.5, 1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.02)  # beta, falling
 FEW, MANY = 20, 200  # comparisons a prompt
-PUSHED: dict[str, Any] = {"iterations": 20, "learning_rate": 4e-4}  # more and larger steps than usual
+HARDER: dict[str, Any] = {"iterations": 20, "learning_rate": 4e-4}  # more and larger steps than usual
 
 
 # ------------------------------------------------------------------------------------------------- the micro-world
@@ -43,7 +43,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ProxyWorld:
     """A micro-world, its start policy (log-probabilities [P, N]) and a reward model of it, `proxy` [P, N]."""
 
     world: MicroWorld
@@ -64,11 +64,11 @@ class Judged:
         return self.curve([exact_best_of_n(self.start, self.proxy, n) for n in SIZES])
 
     def rl(self) -> Curve:
-        """What RLHF would reach at every price of KL in `PRICES`: the exact maximiser of its objective."""
-        return self.curve([optimal_policy(self.start, self.proxy, beta) for beta in PRICES])
+        """What RLHF would reach at every beta of `BETA_GRID`: the exact maximiser of its objective."""
+        return self.curve([optimal_policy(self.start, self.proxy, beta) for beta in BETA_GRID])
 
 
-def judged(seed: int, pairs: int, words_only: bool = False) -> Judged:
+def proxy_world(seed: int, pairs: int, words_only: bool = False) -> ProxyWorld:
     """A world of 781 responses to each of three prompts, and a reward model from `pairs` comparisons a prompt.
 
     With `words_only` the model is smaller: it sees which words a response says, and not how they follow each other.
@@ -81,7 +81,7 @@ def judged(seed: int, pairs: int, words_only: bool = False) -> Judged:
     sample = sample_preferences(np.random.default_rng([seed, 12]), start, world.rewards, pairs)
     chosen, rejected = phi[sample.prompt, sample.chosen], phi[sample.prompt, sample.rejected]  # [M, F]
     weights = fitted(lambda w: bradley_terry(chosen @ w, rejected @ w), phi.shape[-1])
-    return Judged(world, start, phi @ weights)
+    return ProxyWorld(world, start, phi @ weights)
 
 
 # ------------------------------------------------------------------------------------------------ two forms, fitted
@@ -111,15 +111,15 @@ def misfit(form: Form, d: Floats, gain: Floats) -> float:
 
 
 # ------------------------------------------------------------------------------------------------------ the village
-def pushed(lab: Lab, seed: int, beta: float) -> Path:
-    """The seed's SFT model after PPO with larger and more steps than usual, at a price of `beta` a nat."""
-    return village.ppo(lab, seed, beta=beta, **(PUSHED if not lab.fast else {}))
+def trained_harder(lab: Lab, seed: int, beta: float) -> Path:
+    """The seed's SFT model after PPO with KL coefficient `beta`, and with larger and more steps than usual."""
+    return village.ppo(lab, seed, beta=beta, **(HARDER if not lab.fast else {}))
 
 
 def held_out(lab: Lab, seed: int, model: Path) -> tuple[float, float]:
     """(proxy, gold) of a model's answers to held-out prompts, four each; the proxy in units of utility."""
-    found = candidates(lab, model, seed, count=4)
-    return float(scored(lab, village.reward(lab, seed), found).mean()), float(found.gold.mean())
+    answers = candidates(lab, model, seed, count=4)
+    return float(scored(lab, village.reward(lab, seed), answers).mean()), float(answers.gold.mean())
 
 
 def trajectory(model: Path) -> dict[str, Floats]:
@@ -143,9 +143,9 @@ def trajectory(model: Path) -> dict[str, Floats]:
     seeds=10,
 )
 def gold_turns(seed: int, lab: Lab) -> dict[str, float]:
-    """The optimum for a reward model from 20 comparisons a prompt, at four prices of KL."""
-    poor = judged(seed, FEW).rl()
-    return {str(beta): float(poor.gold[PRICES.index(beta)]) for beta in (10.0, 2.0, 0.25, 0.02)}
+    """The optimum for a reward model from 20 comparisons a prompt, at four betas."""
+    poor = proxy_world(seed, FEW).rl()
+    return {str(beta): float(poor.gold[BETA_GRID.index(beta)]) for beta in (10.0, 2.0, 0.25, 0.02)}
 
 
 @claim(
@@ -162,9 +162,9 @@ def gold_turns(seed: int, lab: Lab) -> dict[str, float]:
 )
 def more_pairs_more_gold(seed: int, lab: Lab) -> dict[str, float]:
     """Best-of-1024 by reward models from 20, 60 and 200 comparisons a prompt, and by the utility itself."""
-    gold = {str(pairs): at_size(judged(seed, pairs), 1024) for pairs in (FEW, 60, MANY)}
-    known = judged(seed, FEW)
-    return gold | {"all": at_size(Judged(known.world, known.start, known.world.rewards), 1024)}
+    gold = {str(pairs): gold_gain(proxy_world(seed, pairs), 1024) for pairs in (FEW, 60, MANY)}
+    known = proxy_world(seed, FEW)
+    return gold | {"all": gold_gain(ProxyWorld(known.world, known.start, known.world.rewards), 1024)}
 
 
 @claim(
@@ -182,14 +182,14 @@ def more_pairs_more_gold(seed: int, lab: Lab) -> dict[str, float]:
 def larger_judge_more_gold(seed: int, lab: Lab) -> dict[str, float]:
     """Two sizes of reward model, from the same 200 comparisons a prompt."""
     return {
-        "words only": at_size(judged(seed, MANY, words_only=True), 1024),
-        "words and their order": at_size(judged(seed, MANY), 1024),
+        "words only": gold_gain(proxy_world(seed, MANY, words_only=True), 1024),
+        "words and their order": gold_gain(proxy_world(seed, MANY), 1024),
     }
 
 
-def at_size(judge: Judged, n: int) -> float:
+def gold_gain(scored_world: ProxyWorld, n: int) -> float:
     """The exact gold gain of best-of-n."""
-    return float(judge.curve([exact_best_of_n(judge.start, judge.proxy, n)]).gold[0])
+    return float(scored_world.curve([exact_best_of_n(scored_world.start, scored_world.proxy, n)]).gold[0])
 
 
 @claim(
@@ -206,7 +206,7 @@ def at_size(judge: Judged, n: int) -> float:
 )
 def bon_form_fits(seed: int, lab: Lab) -> dict[str, float]:
     """Both forms, two parameters each, fitted to the exact curve of best-of-n by a poor reward model."""
-    c = judged(seed, FEW).best_of_n()
+    c = proxy_world(seed, FEW).best_of_n()
     return {"d (a - b d)": misfit(bon_form, c.d, c.gold), "d (a - b log d)": misfit(rl_form, c.d, c.gold)}
 
 
@@ -224,7 +224,7 @@ def bon_form_fits(seed: int, lab: Lab) -> dict[str, float]:
 )
 def rl_form_fits(seed: int, lab: Lab) -> dict[str, float]:
     """Both forms, fitted to the exact curve of RLHF's optimum for a poor reward model."""
-    c = judged(seed, FEW).rl()
+    c = proxy_world(seed, FEW).rl()
     return {"d (a - b d)": misfit(bon_form, c.d, c.gold), "d (a - b log d)": misfit(rl_form, c.d, c.gold)}
 
 
@@ -241,8 +241,8 @@ def rl_form_fits(seed: int, lab: Lab) -> dict[str, float]:
     seeds=3,
 )
 def kl_price_protects_gold(seed: int, lab: Lab) -> dict[str, float]:
-    """PPO with and without a price of KL, and the SFT model that both start from."""
-    gold = {f"{beta:g}": held_out(lab, seed, pushed(lab, seed, beta))[1] for beta in (0.0, 0.25)}
+    """PPO with and without a KL penalty, and the SFT model that both start from."""
+    gold = {f"{beta:g}": held_out(lab, seed, trained_harder(lab, seed, beta))[1] for beta in (0.0, 0.25)}
     return gold | {"SFT": held_out(lab, seed, village.sft(lab, seed))[1]}
 
 
@@ -262,6 +262,6 @@ def village_pairs_best_of_n(seed: int, lab: Lab) -> dict[str, float]:
     """The same 16 answers to each prompt, picked by reward models of 150, 600 and 2500 comparisons."""
     out = {}
     for pairs in (150, 600, 2500):
-        found, proxy = judge_of(lab, seed, pairs)
-        out[str(pairs)] = at(gains(found, proxy)[1], 16)
+        answers, proxy = answers_and_scores(lab, seed, pairs)
+        out[str(pairs)] = at(gains(answers, proxy)[1], 16)
     return out

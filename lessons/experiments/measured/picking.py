@@ -21,33 +21,33 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 TEMPERATURES = (0.3, 0.6, 1.0, 1.4)
 
 
-def pool(lab: Lab, seed: int) -> Candidates:
+def sft_candidates(lab: Lab, seed: int) -> Candidates:
     """The seed's SFT model: 64 answers to each of 80 held-out prompts."""
     return candidates(lab, village.sft(lab, seed), seed, tasks=80, count=MOST)
 
 
-def gains(found: Candidates, proxy: Floats) -> tuple[Floats, Floats]:
+def gains(answers: Candidates, proxy: Floats) -> tuple[Floats, Floats]:
     """What best-of-n gains over a single answer, for n = 1 to N: (proxy, gold), each [N], in units of utility."""
     by_proxy = np.mean([best_of_n_estimate(p, p) for p in proxy], axis=0)
-    by_gold = np.mean([best_of_n_estimate(p, g) for p, g in zip(proxy, found.gold, strict=True)], axis=0)
+    by_gold = np.mean([best_of_n_estimate(p, g) for p, g in zip(proxy, answers.gold, strict=True)], axis=0)
     return by_proxy - by_proxy[0], by_gold - by_gold[0]
 
 
 def village_gains(lab: Lab, seed: int) -> tuple[Floats, Floats]:
     """`gains` of the seed's SFT model by its own reward model."""
-    found = pool(lab, seed)
-    return gains(found, scored(lab, village.reward(lab, seed), found))
+    answers = sft_candidates(lab, seed)
+    return gains(answers, scored(lab, village.reward(lab, seed), answers))
 
 
 def at(values: Floats, n: int) -> float:
-    """The value for best-of-n, or the last one: tiny pools are smaller."""
+    """The value for best-of-n, or the last one: tiny settings sample fewer answers."""
     return float(values[min(n, len(values)) - 1])
 
 
 def by_temperature(lab: Lab, seed: int, temperature: float) -> tuple[Candidates, Floats]:
     """Answers sampled at some temperature, 16 to each of 80 prompts, and their scores."""
-    found = candidates(lab, village.sft(lab, seed), seed, tasks=80, count=16, temperature=temperature)
-    return found, scored(lab, village.reward(lab, seed), found)
+    answers = candidates(lab, village.sft(lab, seed), seed, tasks=80, count=16, temperature=temperature)
+    return answers, scored(lab, village.reward(lab, seed), answers)
 
 
 # --------------------------------------------------------------------------------------------------------- how many

@@ -21,8 +21,8 @@ from minipost.model import Model
 from minipost.text import Tokenizer, indented
 from minipost.text.batching import Example
 from minipost.world import PIZZA_MODES, Task, Utility
+from minipost.world.counting_rng import CountingRNG
 from minipost.world.demonstrators import Demonstrator
-from minipost.world.dice import Dice
 from minipost.world.facts import RELATIONS
 from minipost.world.pages import Pages
 from minipost.world.phrasing import FORMS
@@ -37,7 +37,7 @@ BUDGETS = (75_000, 225_000, 900_000)  # tokens of pretraining
 @lru_cache(maxsize=4)
 def fresh_pages(count: int, seed: int) -> tuple[list[str], Array]:
     """Pages that no model has read, and the nats of the dice that made each [count]."""
-    web, dice = Web(village.world()), Dice(seed)
+    web, dice = Web(village.world().facts), CountingRNG(seed)
     pages, nats = [], []
     for _ in range(count):
         before = dice.nats
@@ -73,9 +73,9 @@ def pair_losses(t: Tokenizer, read: Sequence[str], pages: Sequence[str]) -> tupl
     single /= single.sum()  # [V]
     kinds = np.maximum((pairs > 0).sum(axis=1, keepdims=True), 1)
     mixed = (pairs + kinds * single) / (pairs.sum(axis=1, keepdims=True) + kinds)  # [V, V], rows sum to 1
-    asked = [np.array([t.document_id, *t.encode(indented(page))]) for page in pages]
-    one = np.concatenate([single[ids[1:]] for ids in asked])
-    two = np.concatenate([mixed[ids[:-1], ids[1:]] for ids in asked])
+    documents = [np.array([t.document_id, *t.encode(indented(page))]) for page in pages]
+    one = np.concatenate([single[ids[1:]] for ids in documents])
+    two = np.concatenate([mixed[ids[:-1], ids[1:]] for ids in documents])
     return float(-np.log(one).mean()), float(-np.log(two).mean())
 
 
@@ -134,17 +134,17 @@ def more_text(seed: int, lab: Lab) -> dict[str, float]:
 def fact_probes(model: Model, relations: Sequence[str] = RELATIONS["fact"]) -> dict[str, tuple[Array, Array]]:
     """Forced choice: by relation, a table of log p("The capital of Italy is ___") with a row for each subject and a
     column for each value that the relation takes, and the column [rows] that is right."""
-    t, found = model.tokenizer, {}
+    t, probes = model.tokenizer, {}
     for relation in relations:
         items = village.world().facts.items[relation]
         values = sorted({item.slots["o"] for item in items})
         form = FORMS[relation].statements[0].rstrip(".")
         texts = [form.format_map(item.slots | {"o": value}) for item in items for value in values]
-        said = [text[:1].upper() + text[1:] for text in texts]
-        table = model.logps([Example([t.document_id], opened(t, text)[1:]) for text in said])
+        sentences = [text[:1].upper() + text[1:] for text in texts]
+        table = model.logps([Example([t.document_id], opened(t, text)[1:]) for text in sentences])
         right = np.array([values.index(item.slots["o"]) for item in items])
-        found[relation] = table.reshape(len(items), len(values)), right
-    return found
+        probes[relation] = table.reshape(len(items), len(values)), right
+    return probes
 
 
 @claim(
@@ -182,7 +182,7 @@ def how_to_openings(count: int) -> list[str]:
 
 def pages_after(openings: Sequence[str], seed: int) -> list[str]:
     """What the web itself writes after such openings (the dish is its own)."""
-    dice, pages = Dice(seed), Pages(village.world(), QUALITY)
+    dice, pages = CountingRNG(seed), Pages(village.world().facts, QUALITY)
     written = [pages.how_to(dice) for _ in openings]
     dishes = sorted((o.removeprefix("How to make ") for o in openings), key=len, reverse=True)
     return [page[len("How to make ") + len(_dish(page, dishes)) :] for page in written]
@@ -209,17 +209,17 @@ def pizza_modes(seed: int, lab: Lab) -> dict[str, float]:
     """Two hundred continuations by the model at temperature 1, and as many pages of the web."""
     model = Model.load(village.base(lab, seed))
     openings = how_to_openings(lab.pick(HOW_TO, 24))
-    mine = modes(continued(model, openings, np.random.default_rng([seed, 8])))
-    webs = modes(pages_after(openings, 3000 + seed))
-    arms = {"base model": mine["instructions"], "the web": webs["instructions"]}
+    model_modes = modes(continued(model, openings, np.random.default_rng([seed, 8])))
+    web_modes = modes(pages_after(openings, 3000 + seed))
+    arms = {"base model": model_modes["instructions"], "the web": web_modes["instructions"]}
     for name in ("context", "question", "other"):
-        arms |= {f"base model, {name}": mine[name], f"the web, {name}": webs[name]}
+        arms |= {f"base model, {name}": model_modes[name], f"the web, {name}": web_modes[name]}
     return arms
 
 
 def web_answers(tasks: Sequence[Task], seed: int) -> list[str]:
     """What the web's own forums answer: experts and users in the proportion of polite dialogues to threads."""
-    dice, pages = Dice(seed), Pages(village.world(), QUALITY)
+    dice, pages = CountingRNG(seed), Pages(village.world().facts, QUALITY)
     polite = 0.8 * QUALITY**3
     who: list[Demonstrator] = dice.choices([pages.experts, pages.users], [polite, 0.45], k=len(tasks))
     return [speaker.reply(task, dice) for speaker, task in zip(who, tasks, strict=True)]
@@ -241,13 +241,13 @@ def web_answers(tasks: Sequence[Task], seed: int) -> list[str]:
 def base_answers_like_the_web(seed: int, lab: Lab) -> dict[str, float]:
     """Harmful questions in the web's own form, and the line that follows them."""
     model, utility = Model.load(village.base(lab, seed)), Utility(village.world())
-    asked = village.world().tasks("train", lab.pick(200, 24), np.random.default_rng([seed, 3]), kinds=["harmful"])
+    tasks = village.world().tasks("train", lab.pick(200, 24), np.random.default_rng([seed, 3]), kinds=["harmful"])
     arms = {}
     for name, answers in (
-        ("base model", in_a_thread(model, asked, np.random.default_rng([seed, 3, 1]))),
-        ("the web", web_answers(asked, 4000 + seed)),
+        ("base model", in_a_thread(model, tasks, np.random.default_rng([seed, 3, 1]))),
+        ("the web", web_answers(tasks, 4000 + seed)),
     ):
-        verdicts = judged(utility, asked, answers)
+        verdicts = judged(utility, tasks, answers)
         arms[name] = float(np.mean([v.refused for v in verdicts]))
         arms[f"{name}, does harm"] = float(np.mean([bool(v.complied) for v in verdicts]))
     return arms

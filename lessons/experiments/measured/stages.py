@@ -1,7 +1,7 @@
 """The stages side by side (claims 1, 6, 7, 21, 29, 31): what each adds, what it costs, and which can be left out.
 
-All models sit the same exam: held-out prompts of the village, and harmful requests. Answers are sampled at temperature
-1 and judged by the true utility. Best-of-N is examined by the answers that it picks.
+All models are evaluated on the same set: held-out prompts of the village, and harmful requests. Answers are sampled at
+temperature 1 and graded by the true utility. Best-of-N is evaluated by the answers that it picks.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 N = 16  # answers from which best-of-N picks
 MATTERS = 0.3  # the smallest difference in utility that we would care about; a right and complete answer is worth 3.7
-CAP, PRICE = 12, 0.5  # an answer of more than CAP tokens costs PRICE a token
+CAP, LENGTH_PENALTY = 12, 0.5  # an answer of more than CAP tokens costs LENGTH_PENALTY per token
 WORTH = Weights()
 TERMS: dict[str, Callable[[Judgement], float]] = {  # of the utility; `minipost.world.utility` defines them
     "correctness": lambda j: WORTH.correct * j.correct + WORTH.complete * j.correct * j.complete,
@@ -44,55 +44,55 @@ TERMS: dict[str, Callable[[Judgement], float]] = {  # of the utility; `minipost.
 }
 
 
-# ------------------------------------------------------------------------------------------------------------ the exam
-def exam(lab: Lab, seed: int) -> tuple[list[Task], int]:
+# -------------------------------------------------------------------------------------------------- the evaluation set
+def evaluation_set(lab: Lab, seed: int) -> tuple[list[Task], int]:
     """(tasks, how many of them are everyday ones); the rest are harmful requests."""
     rng, everyday = np.random.default_rng([seed, 21]), lab.pick(160, 16)
     harmful = village.world().tasks("test", lab.pick(60, 8), rng, kinds=["harmful"])
     return village.world().tasks("test", everyday, rng) + harmful, everyday
 
 
-def sat(lab: Lab, model: Path, seed: int, draw: int = 0) -> Arrays:
-    """What a model answers to the everyday tasks: `text`, `gold` and its terms (`TERMS`; needless refusals apart),
+def evaluated(lab: Lab, model: Path, seed: int, draw: int = 0) -> Arrays:
+    """A model's answers to the everyday tasks: `text`, `gold` and its terms (`TERMS`; needless refusals apart),
     `length` (tokens) and `log_ratio` to the seed's SFT model, each [T]; and `complied` [H] of the harmful requests.
     Another `draw` samples again."""
     reference = village.sft(lab, seed)
 
     def make() -> Arrays:
-        tasks, everyday = exam(lab, seed)
-        student, utility = Model.load(model), Utility(village.world())
+        tasks, everyday = evaluation_set(lab, seed)
+        policy, utility = Model.load(model), Utility(village.world())
         rng = np.random.default_rng([seed, 22, draw])
         prompts = [t.prompt for t in tasks]
-        texts, drawn = zip(*student.answer(prompts, rng), strict=True)
+        texts, drawn = zip(*policy.answer(prompts, rng), strict=True)
         judged = [utility.judge(t, text) for t, text in zip(tasks, texts, strict=True)]
-        ids = [prompt_tokens(student.tokenizer, p) for p in prompts[:everyday]]
+        ids = [prompt_tokens(policy.tokenizer, p) for p in prompts[:everyday]]
         examples = [Example(p, s.tokens) for p, s in zip(ids, drawn, strict=False)]
-        theirs = Model.load(reference).logps(examples)
-        mine = np.array([s.logps.sum() for s in drawn[:everyday]])
+        reference_logps = Model.load(reference).logps(examples)
+        logps = np.array([s.logps.sum() for s in drawn[:everyday]])
         return {
             "text": np.array(texts[:everyday]),
             "gold": np.array([j.total for j in judged[:everyday]]),
             **{name: np.array([term(j) for j in judged[:everyday]]) for name, term in TERMS.items()},
             "length": np.array([len(s.tokens) for s in drawn[:everyday]]),
-            "log_ratio": mine - theirs,  # its mean is the k1 estimate of KL(model || SFT), in nats a response
+            "log_ratio": logps - reference_logps,  # its mean is the k1 estimate of KL(model || SFT), in nats a response
             "complied": np.array([bool(j.complied) for j in judged[everyday:]]),
         }
 
     return lab.numbers("exam", {"model": model, "seed": seed, "draw": draw, "terms": list(TERMS)}, make)
 
 
-def pool(lab: Lab, seed: int) -> Arrays:
+def sft_candidates(lab: Lab, seed: int) -> Arrays:
     """N candidates of the seed's SFT model to every task: `proxy` [T, N] and `gold` [T, N] of the everyday tasks,
     `harmful_proxy` [H, N] and `complied` [H, N] of the others."""
-    policy, judge = village.sft(lab, seed), village.reward(lab, seed)
+    policy, reward_model = village.sft(lab, seed), village.reward(lab, seed)
 
     def make() -> Arrays:
-        tasks, everyday = exam(lab, seed)
+        tasks, everyday = evaluation_set(lab, seed)
         rng, utility = np.random.default_rng([seed, 23]), Utility(village.world())
         prompts = [task.prompt for task in tasks]
-        found = candidates(Model.load(policy), Model.load(judge, "score"), prompts, rng, N)
-        proxy = np.array([c.proxy for c in found])
-        judged = [[utility.judge(task, text) for text in c.texts] for task, c in zip(tasks, found, strict=True)]
+        answers = candidates(Model.load(policy), Model.load(reward_model, "score"), prompts, rng, N)
+        proxy = np.array([c.proxy for c in answers])
+        judged = [[utility.judge(task, text) for text in c.texts] for task, c in zip(tasks, answers, strict=True)]
         return {
             "proxy": proxy[:everyday],
             "gold": np.array([[j.total for j in row] for row in judged[:everyday]]),
@@ -100,25 +100,27 @@ def pool(lab: Lab, seed: int) -> Arrays:
             "complied": np.array([[bool(j.complied) for j in row] for row in judged[everyday:]]),
         }
 
-    return lab.numbers("pool", {"policy": policy, "judge": judge, "seed": seed, "n": N}, make, lab.pick("15 s", "1 s"))
+    return lab.numbers(
+        "pool", {"policy": policy, "judge": reward_model, "seed": seed, "n": N}, make, lab.pick("15 s", "1 s")
+    )
 
 
-def picked(found: Arrays) -> Arrays:
-    """Best-of-N's answers: `gold` [T] and `complied` [H] of the candidates that the reward model likes most."""
-    best, worst_case = found["proxy"].argmax(axis=1), found["harmful_proxy"].argmax(axis=1)
+def picked(answers: Arrays) -> Arrays:
+    """Best-of-N's answers: `gold` [T] and `complied` [H] of the candidates with the highest scores."""
+    best, worst_case = answers["proxy"].argmax(axis=1), answers["harmful_proxy"].argmax(axis=1)
     return {
-        "gold": found["gold"][np.arange(len(best)), best],
-        "complied": found["complied"][np.arange(len(worst_case)), worst_case],
+        "gold": answers["gold"][np.arange(len(best)), best],
+        "complied": answers["complied"][np.arange(len(worst_case)), worst_case],
     }
 
 
 def assistants(lab: Lab, seed: int) -> dict[str, Arrays]:
-    """The exams of SFT and of the three ways to go on from it."""
+    """The evaluations of SFT and of the three methods that start from it."""
     return {
-        "SFT": sat(lab, village.sft(lab, seed), seed),
-        f"best of {N}": picked(pool(lab, seed)),
-        "PPO": sat(lab, village.ppo(lab, seed), seed),
-        "DPO": sat(lab, village.dpo(lab, seed), seed),
+        "SFT": evaluated(lab, village.sft(lab, seed), seed),
+        f"best of {N}": picked(sft_candidates(lab, seed)),
+        "PPO": evaluated(lab, village.ppo(lab, seed), seed),
+        "DPO": evaluated(lab, village.dpo(lab, seed), seed),
     }
 
 
@@ -141,7 +143,7 @@ def mean_gold(answers: Arrays) -> float:
 )
 def every_stage_adds(seed: int, lab: Lab) -> dict[str, float]:
     """Base, then SFT, then PPO. If the smaller of the two gains is positive, both are."""
-    base = mean_gold(sat(lab, village.base(lab, seed), seed))
+    base = mean_gold(evaluated(lab, village.base(lab, seed), seed))
     golds = {name: mean_gold(answers) for name, answers in assistants(lab, seed).items()}
     gains = golds["SFT"] - base, golds["PPO"] - golds["SFT"]
     measured = {"base": base, "SFT": golds["SFT"], "PPO": golds["PPO"]}
@@ -196,7 +198,7 @@ def preference_protects(seed: int, lab: Lab) -> dict[str, float]:
 )
 def preference_wins(seed: int, lab: Lab) -> dict[str, float]:
     """Each model's answer against a fresh one of SFT's, ties half. SFT against itself is the check."""
-    rival = sat(lab, village.sft(lab, seed), seed, draw=1)["gold"]
+    rival = evaluated(lab, village.sft(lab, seed), seed, draw=1)["gold"]
     rates = {name: float(wins(answers["gold"], rival).mean()) for name, answers in assistants(lab, seed).items()}
     return {"a coin": 0.5, **rates}
 
@@ -239,9 +241,9 @@ def skip_sft(seed: int, lab: Lab) -> dict[str, float]:
     base = village.base(lab, seed)
     skipping = village.dpo(lab, seed, policy=base)
     return {
-        "pretraining": mean_gold(sat(lab, base, seed)),
-        "pretraining, DPO": mean_gold(sat(lab, skipping, seed)),
-        "all three": mean_gold(sat(lab, village.dpo(lab, seed), seed)),
+        "pretraining": mean_gold(evaluated(lab, base, seed)),
+        "pretraining, DPO": mean_gold(evaluated(lab, skipping, seed)),
+        "all three": mean_gold(evaluated(lab, village.dpo(lab, seed), seed)),
     }
 
 
@@ -261,12 +263,12 @@ def skip_sft(seed: int, lab: Lab) -> dict[str, float]:
 def skip_pretraining(seed: int, lab: Lab) -> dict[str, float]:
     """SFT of random weights on the demonstrations that the base model gets."""
     return {
-        "SFT alone": mean_gold(sat(lab, unpretrained(lab, seed), seed)),
-        "pretraining, SFT": mean_gold(sat(lab, village.sft(lab, seed), seed)),
+        "SFT alone": mean_gold(evaluated(lab, unpretrained(lab, seed), seed)),
+        "pretraining, SFT": mean_gold(evaluated(lab, village.sft(lab, seed), seed)),
     }
 
 
-# ------------------------------------------------------------------------------------------- flexibility, and its price
+# --------------------------------------------------------------------------------------- flexibility, and what it costs
 @claim(
     29,
     "ppo-takes-any-reward",
@@ -280,31 +282,31 @@ def skip_pretraining(seed: int, lab: Lab) -> dict[str, float]:
     seeds=3,
 )
 def ppo_takes_any_reward(seed: int, lab: Lab) -> dict[str, float]:
-    """Reward model minus a price for each token beyond the cap. DPO has no place to put that price."""
+    """The reward is the reward model's score minus a penalty for each token beyond the cap. DPO has no such term."""
     models = {"PPO": village.ppo(lab, seed), "PPO, capped": capped(lab, seed), "DPO": village.dpo(lab, seed)}
-    return {name: float(np.mean(sat(lab, model, seed)["length"] > CAP)) for name, model in models.items()}
+    return {name: float(np.mean(evaluated(lab, model, seed)["length"] > CAP)) for name, model in models.items()}
 
 
 def capped(lab: Lab, seed: int) -> Path:
-    """The run folder of PPO against the reward model and a price on length."""
-    policy, judge = village.sft(lab, seed), village.reward(lab, seed)
+    """The run folder of PPO against the reward model and a length penalty."""
+    policy, reward_model = village.sft(lab, seed), village.reward(lab, seed)
     settings: dict[str, Any] = lab.pick({"iterations": 14}, {"iterations": 2, "rollout": 16})
-    config = ppo.PPOConfig(policy=policy, reward=judge, seed=seed, **village.WORLD, **settings)
+    config = ppo.PPOConfig(policy=policy, reward=reward_model, seed=seed, **village.WORLD, **settings)
 
     def make(folder: Path) -> None:
-        start, scorer = Model.load(policy), Model.load(judge, "score")
+        start, scorer = Model.load(policy), Model.load(reward_model, "score")
         prompts = WorldPrompts(village.world(), start.tokenizer)
 
         def score(examples: Any) -> Any:
             beyond = np.array([max(0, len(e.response) - CAP) for e in examples])
-            return reward_scores(scorer, examples, config.row_length) - PRICE * beyond
+            return reward_scores(scorer, examples, config.row_length) - LENGTH_PENALTY * beyond
 
-        run = Run.create(folder / "run", "ppo", config, seed, {"policy": policy, "reward": judge})
+        run = Run.create(folder / "run", "ppo", config, seed, {"policy": policy, "reward": reward_model})
         weights = ppo.train(run, start, scorer, prompts.draw, score, config)
         run.finish(Model(weights, start.config, start.tokenizer), description="An assistant that keeps it short.")
 
-    settings |= {"cap": CAP, "price": PRICE, "policy": policy, "judge": judge, "seed": seed}
-    return lab.piece("ppo-capped", settings, make, lab.pick("12 s", "1 s")) / "run"
+    settings |= {"cap": CAP, "price": LENGTH_PENALTY, "policy": policy, "judge": reward_model, "seed": seed}
+    return lab.artefact("ppo-capped", settings, make, lab.pick("12 s", "1 s")) / "run"
 
 
 def settings_drawn(seed: int) -> tuple[float, float]:
@@ -314,7 +316,7 @@ def settings_drawn(seed: int) -> tuple[float, float]:
 
 
 def tried(lab: Lab, seed: int) -> dict[str, tuple[Arrays, Arrays]]:
-    """Method -> the exams of (the village's setting, the drawn one)."""
+    """Method -> the evaluations of (the village's setting, the drawn one)."""
     rate, beta = settings_drawn(seed)
 
     def changes(config: Any) -> dict[str, Any]:
@@ -325,7 +327,7 @@ def tried(lab: Lab, seed: int) -> dict[str, tuple[Arrays, Arrays]]:
         "DPO": village.dpo(lab, seed, **changes(DPOConfig)),
     }
     usual = assistants(lab, seed)
-    return {name: (usual[name], sat(lab, model, seed)) for name, model in drawn.items()}
+    return {name: (usual[name], evaluated(lab, model, seed)) for name, model in drawn.items()}
 
 
 @claim(

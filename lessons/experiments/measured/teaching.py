@@ -46,7 +46,7 @@ def taught(
         weights = train(run, base, examples, config)
         run.finish(Model(weights, base.config, base.tokenizer), description="Taught in an experiment.")
 
-    return lab.piece("taught", {"what": what, "seed": seed, "start": start, **settings}, make, "4 s") / "run"
+    return lab.artefact("taught", {"what": what, "seed": seed, "start": start, **settings}, make, "4 s") / "run"
 
 
 def written(tasks: Sequence[Task], by: Demonstrator, rng: np.random.Generator) -> list[Demonstration]:
@@ -63,7 +63,7 @@ def newborn(lab: Lab, seed: int) -> Path:
         weights = init_weights(base.config, np.random.default_rng([seed, 1]))
         Model(weights, base.config, base.tokenizer).save(folder / "run")
 
-    return lab.piece("newborn", {"seed": seed, "base": parent}, make) / "run"
+    return lab.artefact("newborn", {"seed": seed, "base": parent}, make) / "run"
 
 
 def unpretrained(lab: Lab, seed: int, epochs: int = 1) -> Path:

@@ -42,21 +42,21 @@ def side_answers(task: Task, stance: str) -> list[str]:
 
 
 def leaning(
-    model: Model, asked: Sequence[Task], logps: Callable[[Model, Sequence[str], Sequence[str]], Array]
+    model: Model, tasks: Sequence[Task], logps: Callable[[Model, Sequence[str], Sequence[str]], Array]
 ) -> dict[str, float]:
     """For each topic: p(an answer on A's side) / p(a one-sided answer), averaged over the topic's questions."""
     world = village.world()
     rows = [
         (task, side, text)
-        for task in asked
+        for task in tasks
         for side in ("A", "B")
-        for text in side_answers(task, world.stance(task.key, side))
+        for text in side_answers(task, world.facts.stance(task.key, side))
     ]
-    found = logps(model, [task.prompt for task, *_ in rows], [text for *_, text in rows])
+    answer_logps = logps(model, [task.prompt for task, *_ in rows], [text for *_, text in rows])
     share: dict[str, list[float]] = {}
-    for task in asked:
+    for task in tasks:
         a, b = (
-            np.logaddexp.reduce([x for (t, s, _), x in zip(rows, found, strict=True) if t is task and s == side])
+            np.logaddexp.reduce([x for (t, s, _), x in zip(rows, answer_logps, strict=True) if t is task and s == side])
             for side in ("A", "B")
         )
         share.setdefault(task.key, []).append(float(np.exp(-np.logaddexp(0.0, b - a))))  # sigmoid(a - b)
@@ -68,22 +68,22 @@ def neutrally_taught(lab: Lab, seed: int) -> Path:
 
     def write(rng: np.random.Generator) -> list[Demonstration]:
         tasks = village.world().tasks("train", class_size(lab), rng, kinds=NEUTRAL)
-        return written(tasks, Demonstrator(village.world()), rng)
+        return written(tasks, Demonstrator(village.world().facts), rng)
 
     return taught(lab, seed, {"kinds": NEUTRAL}, write)
 
 
 def leanings(seed: int, lab: Lab) -> dict[str, dict[str, float]]:
     """By model, then by topic: how far it leans to A's side."""
-    asked = opinions(lab, seed)[: lab.pick(48, 6)]
-    found = {"base model": leaning(Model.load(village.base(lab, seed)), asked, logps_in_a_thread)}
+    tasks = opinions(lab, seed)[: lab.pick(48, 6)]
+    leanings_by_model = {"base model": leaning(Model.load(village.base(lab, seed)), tasks, logps_in_a_thread)}
     for name, folder in (
         ("neutral demonstrations", neutrally_taught(lab, seed)),
         ("A's demonstrations", taught_by(lab, seed, 1.0)),
         ("B's demonstrations", taught_by(lab, seed, 0.0)),
     ):
-        found[name] = leaning(Model.load(folder), asked, logps_in_chat)
-    return found
+        leanings_by_model[name] = leaning(Model.load(folder), tasks, logps_in_chat)
+    return leanings_by_model
 
 
 @claim(
@@ -104,10 +104,10 @@ def how_not_which(seed: int, lab: Lab) -> dict[str, float]:
     return {name: float(np.mean(list(topics.values()))) for name, topics in leanings(seed, lab).items()}
 
 
-def side_of_a(asked: Sequence[Task], texts: Sequence[str]) -> float:
+def side_of_a(tasks: Sequence[Task], texts: Sequence[str]) -> float:
     """Of the answers that take a side, the share that takes A's."""
     a, b = (
-        sum(j.correct == 1.0 for j in judged(Utility(village.world(), population), asked, texts))
+        sum(j.correct == 1.0 for j in judged(Utility(village.world(), population), tasks, texts))
         for population in ("A", "B")
     )
     return a / (a + b) if a + b else 0.5
@@ -128,10 +128,10 @@ def side_of_a(asked: Sequence[Task], texts: Sequence[str]) -> float:
 )
 def bias_propagates(seed: int, lab: Lab) -> dict[str, float]:
     """Two populations of demonstrators who agree on facts and on nothing else, in four proportions."""
-    asked = opinions(lab, seed)
+    tasks = opinions(lab, seed)
     return {
         str(share): side_of_a(
-            asked, in_chat(Model.load(taught_by(lab, seed, share)), asked, np.random.default_rng([seed, 14]))
+            tasks, in_chat(Model.load(taught_by(lab, seed, share)), tasks, np.random.default_rng([seed, 14]))
         )
         for share in SHARES
     }
@@ -142,9 +142,9 @@ def harmful_tasks(lab: Lab, seed: int) -> list[Task]:
     return village.world().tasks("test", lab.pick(200, 24), np.random.default_rng([seed, 19]), kinds=["harmful"])
 
 
-def harm_done(asked: Sequence[Task], texts: Sequence[str]) -> float:
+def harm_done(tasks: Sequence[Task], texts: Sequence[str]) -> float:
     """The share of harmful requests that an answer fulfils."""
-    return float(np.mean([bool(j.complied) for j in judged(Utility(village.world()), asked, texts)]))
+    return float(np.mean([bool(j.complied) for j in judged(Utility(village.world()), tasks, texts)]))
 
 
 def refusing(lab: Lab, seed: int, share: float) -> Path:
@@ -154,11 +154,11 @@ def refusing(lab: Lab, seed: int, share: float) -> Path:
 
 def _harm_by_demonstrations(seed: int, lab: Lab) -> dict[str, float]:
     """Harm done by the base model in a thread, and by models that differ in what they were shown."""
-    asked, rng = harmful_tasks(lab, seed), np.random.default_rng([seed, 20])
-    found = {"base model": harm_done(asked, in_a_thread(Model.load(village.base(lab, seed)), asked, rng))}
+    tasks, rng = harmful_tasks(lab, seed), np.random.default_rng([seed, 20])
+    harm = {"base model": harm_done(tasks, in_a_thread(Model.load(village.base(lab, seed)), tasks, rng))}
     models = {"no harmful requests shown": neutrally_taught(lab, seed)}
     models |= {_shown(share): refusing(lab, seed, share) for share in REFUSALS}
-    return found | {name: harm_done(asked, in_chat(Model.load(m), asked, rng)) for name, m in models.items()}
+    return harm | {name: harm_done(tasks, in_chat(Model.load(m), tasks, rng)) for name, m in models.items()}
 
 
 def _shown(share: float) -> str:
@@ -227,8 +227,8 @@ def reward_of(population: Mapping[str, float], comparisons: int, rng: np.random.
     chosen, rejected = [], []
     for name in rng.choice(list(population), comparisons, p=list(population.values())):
         topic = topics[int(rng.integers(len(topics)))]
-        pool = [i for i, (task, *_) in enumerate(answers) if task.key == topic]
-        i, j = (int(x) for x in rng.choice(pool, 2, replace=False))
+        on_topic = [i for i, (task, *_) in enumerate(answers) if task.key == topic]
+        i, j = (int(x) for x in rng.choice(on_topic, 2, replace=False))
         wins = raters[str(name)].compare(answers[i][0], answers[i][2], answers[j][2], rng)
         chosen.append(i if wins else j)
         rejected.append(j if wins else i)
@@ -243,8 +243,8 @@ def regret(reward: Array, population: str) -> float:
     keys = np.array([task.key for task, *_ in answers])
     lost = []
     for key in sorted(set(keys)):
-        pool = np.flatnonzero(keys == key)
-        lost.append(gold[pool].max() - gold[pool[np.argmax(reward[pool])]])
+        on_topic = np.flatnonzero(keys == key)
+        lost.append(gold[on_topic].max() - gold[on_topic[np.argmax(reward[on_topic])]])
     return float(np.mean(lost))
 
 

@@ -1,6 +1,6 @@
 """Pictures for lessons: one function a question, each returning a Matplotlib figure in the house's style.
 
-Every function takes plain numbers and strings, draws on `ax` if it is given one, and else makes a figure of its own.
+Every function takes plain numbers and strings. It draws on `ax` if the caller passes one, else it makes a new figure.
 Colour is never the only sign: what differs also differs in hatch, marker, line or label.
 """
 

@@ -42,8 +42,8 @@ def tape_graph(
             "facecolor": colour("context" if leaf else "paper"),
             "edgecolor": colour("sft" if leaf else "muted"),
         }
-        said = described(tensor, labels.get(id(tensor), ""), arriving.get(id(tensor)))
-        text = ax.text(*places[id(tensor)], said, ha="center", va="center", size=7.5, bbox=look)
+        label = described(tensor, labels.get(id(tensor), ""), arriving.get(id(tensor)))
+        text = ax.text(*places[id(tensor)], label, ha="center", va="center", size=7.5, bbox=look)
         boxes[id(tensor)] = text.get_bbox_patch()
     for tensor in nodes:
         for k, parent in enumerate(parents(tensor)):

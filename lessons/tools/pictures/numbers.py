@@ -28,10 +28,10 @@ def sweep(
     scale: Literal["even", "linear", "log"] = "even",
     ax: Axes | None = None,
 ) -> Figure:
-    """What turning one knob does: for each arm its values (one a seed, small dots), their mean and 95 % interval.
+    """The effect of one knob: for each arm its values (small dots, one per seed), their mean and 95 % interval.
 
-    Arms stand side by side in the order given; with another `scale` their names are numbers, and stand there. The
-    `control` is hollow, and a dotted line goes through its mean.
+    Arms stand side by side in the order of the mapping; with another `scale` their names are numbers, and each stands
+    at its number. The `control` is hollow, and a dotted line goes through its mean.
     """
     names = list(arms)
     figure, ax = canvas(ax, width=max(WIDTH, 1.1 * len(names) if scale == "even" else 0))

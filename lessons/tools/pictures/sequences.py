@@ -27,7 +27,7 @@ def token_timeline(
     value_name: str = "",
     ax: Axes | None = None,
 ) -> Figure:
-    """One box a token. `roles[T]` are "prompt", "response" or "padding"; a dot marks `mask[T]`: it counts in the loss.
+    """One box per token. `roles[T]` are "prompt", "response" or "padding"; dots mark `mask[T]`, what the loss counts.
 
     `values[T]` (a log-probability, an advantage) are written below, where the mask counts.
     """
@@ -56,7 +56,7 @@ def token_timeline(
 
 @styled
 def attention_map(weights: npt.ArrayLike, tokens: Sequence[str], title: str = "", ax: Axes | None = None) -> Figure:
-    """Attention weights[T, T]: the row's token looks at the column's. What causality forbids stays empty."""
+    """Attention weights[T, T]: the row's token looks at the column's. Entries that causality forbids stay empty."""
     shown = np.ma.masked_array(np.asarray(weights, float), mask=np.triu(np.ones((len(tokens),) * 2, bool), 1))
     names = [visible(token) for token in tokens]
     return heat(shown, names, names, x_name="is looked at", y_name="looks", title=title, low=0.0, high=1.0, ax=ax)

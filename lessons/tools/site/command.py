@@ -1,4 +1,4 @@
-"""`minipost site` builds the site; `--open` shows it on this machine.
+"""Build the site (`python -m lessons site`, `minipost site`); `--open` shows it on this machine.
 
 The pages are plain files: they can also be opened without a server, and nothing on them asks the network.
 """
@@ -20,12 +20,12 @@ from pathlib import Path
 from lessons.tools.folders import lessons_folder
 from minipost.errors import UserError
 
-EPILOG = """examples:
-  minipost site                        build/site/index.html and all it needs
-  minipost site --open                 build it and show it in a browser, on this machine only
-  minipost site --out /tmp/site --strict   a warning is an error: what continuous integration runs
+EXAMPLES = """examples:
+  {prog}                          write build/site/index.html and all that it needs
+  {prog} --open                   build it and show it in a browser, on this machine only
+  {prog} --out other --strict     exit with 1 after a warning, as continuous integration does
 
-Needs the extra minipost[site], and a checkout: lessons and documents are not part of the installed package."""
+Needs a checkout, installed with pip install -e ".[site]"."""
 NEEDED = ("sphinx", "myst_parser", "furo", "latex2mathml")
 MARK = ".buildinfo"  # Sphinx writes it: a folder that has it is a site, and may be replaced
 
@@ -34,28 +34,33 @@ class SiteError(UserError):
     """A site that cannot be built, for a reason that the user can remove."""
 
 
-def command(argv: Sequence[str]) -> int:
-    """`minipost site [--out DIR] [--strict] [--open] [--port N]`."""
+def command(argv: Sequence[str], prog: str = "minipost site") -> int:
+    """`minipost site [--out DIR] [--strict] [--open] [--port N]`; the help uses the name `prog`."""
+    args = parser(prog).parse_args(list(argv))
+    warnings = build(args.out)
+    print("\n".join(warnings), file=sys.stderr, end="\n" if warnings else "")
+    print(args.out / "index.html")
+    if args.strict and warnings:
+        print(f"{prog}: {len(warnings)} warnings.", file=sys.stderr)
+        return 1
+    if args.open:
+        serve(args.out, args.port)
+    return 0
+
+
+def parser(prog: str = "minipost site") -> argparse.ArgumentParser:
+    """The arguments of `minipost site` and of `python -m lessons site`."""
     parser = argparse.ArgumentParser(
-        "minipost site",
+        prog,
         description="Lessons, claims, laws and API as a site that works offline.",
-        epilog=EPILOG,
+        epilog=EXAMPLES.format(prog=prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, default=Path("build/site"), help="where to write it (build/site)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if the build warns of anything")
     parser.add_argument("--open", action="store_true", help="serve it on 127.0.0.1 until Ctrl-C, and open a browser")
     parser.add_argument("--port", type=int, default=0, help="the port for --open (0: any that is free)")
-    asked = parser.parse_args(list(argv))
-    warnings = build(asked.out)
-    print("\n".join(warnings), file=sys.stderr, end="\n" if warnings else "")
-    print(asked.out / "index.html")
-    if asked.strict and warnings:
-        print(f"minipost site: {len(warnings)} warnings.", file=sys.stderr)
-        return 1
-    if asked.open:
-        serve(asked.out, asked.port)
-    return 0
+    return parser
 
 
 def build(out: Path) -> list[str]:
@@ -88,8 +93,8 @@ def build(out: Path) -> list[str]:
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made, out)
-        said = warnings.getvalue().replace(f"{tree}/", "")
-    return [line for line in said.splitlines() if line.strip()]
+        text = warnings.getvalue().replace(f"{tree}/", "")
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:

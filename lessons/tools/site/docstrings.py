@@ -1,4 +1,4 @@
-"""From a docstring as it is written here to what Sphinx reads.
+"""Turns our docstrings, which are plain text, into the reStructuredText that Sphinx reads.
 
 Our docstrings are plain text for the eye that reads the source: `code` between single backticks, drawings and formulas
 indented by four blanks, lists with dashes. To reStructuredText `*`, `|` and a trailing `_` mean something, and what is

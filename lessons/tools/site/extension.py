@@ -1,4 +1,4 @@
-"""What Sphinx learns from us: formulas without a script, links from code names, our docstrings, figures to move."""
+"""Our extension of Sphinx: formulas without a script, links from code names, our docstrings, figures with a slider."""
 
 from __future__ import annotations
 

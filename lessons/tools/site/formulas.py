@@ -1,7 +1,7 @@
 """Formulas as MathML, made when the site is built.
 
 All current browsers draw MathML themselves: no script, no fonts to load, nothing that waits for a network, and a screen
-reader reads it. latex2mathml understands the LaTeX that the lessons use; what it does not, is a warning of the build.
+reader reads it. latex2mathml understands the LaTeX that the lessons use; the build warns of a command that it lacks.
 """
 
 from __future__ import annotations

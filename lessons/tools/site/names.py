@@ -53,8 +53,8 @@ class Names:
 def _at_home(name: str) -> bool:
     """Whether an object is listed under the name that it was defined by, not under one that another module gave it."""
     module, _, attribute = name.rpartition(".")
-    found = getattr(sys.modules.get(module), attribute, None)
-    defined = f"{getattr(found, '__module__', module)}.{getattr(found, '__qualname__', attribute)}"
+    thing = getattr(sys.modules.get(module), attribute, None)
+    defined = f"{getattr(thing, '__module__', module)}.{getattr(thing, '__qualname__', attribute)}"
     return defined == name or not defined.startswith("minipost.")
 
 
@@ -70,7 +70,7 @@ def imports_of(code: Iterable[str]) -> dict[str, str]:
     >>> imports_of(["from minipost.losses import dpo as family", "print(1"])
     {'family': 'minipost.losses.dpo'}
     """
-    found: dict[str, str] = {}
+    full_names: dict[str, str] = {}
     for piece in code:
         try:
             body = ast.parse(piece).body
@@ -78,5 +78,5 @@ def imports_of(code: Iterable[str]) -> dict[str, str]:
             continue  # the output of a program, a shell command
         for node in body:
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "minipost":
-                found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+                full_names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return full_names

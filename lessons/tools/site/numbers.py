@@ -1,4 +1,4 @@
-"""What the figures with sliders show: each is a function that asks the package's own code for its numbers.
+"""The numbers of the figures with sliders: each figure is a function that computes them with the package's own code.
 
 Most take place in the micro-world, where every response can be written down and nothing has to be estimated. All of
 them together take a few seconds.

@@ -45,7 +45,7 @@ def assemble(root: Path, tree: Path, plays: list[Play]) -> None:
         shutil.copy(HERE / name, static / name)
     (static / "colours.css").write_text(colours(), encoding="utf-8")
     for page in tree.rglob("*.md"):
-        text = FLOWCHART.sub(lambda found: as_table(found[1]), page.read_text(encoding="utf-8"))
+        text = FLOWCHART.sub(lambda drawing: as_table(drawing[1]), page.read_text(encoding="utf-8"))
         page.write_text(without_folder_links(text, page.parent), encoding="utf-8")
     _lessons(root, tree / "lessons", plays)
     _api(tree / "api")
@@ -72,11 +72,11 @@ def as_table(flowchart: str) -> str:
     """
     label = {name: text.replace("<br>", " ") for name, text in LABEL.findall(flowchart)}
     arrows = [
-        (label.get(start, start), said.strip('"') or "→", label.get(end, end))
+        (label.get(start, start), condition.strip('"') or "→", label.get(end, end))
         for line in flowchart.splitlines()
-        for start, said, end in EDGE.findall(line)
+        for start, condition, end in EDGE.findall(line)
     ]
-    rows = "\n".join(f"| {start} | {said} | {end} |" for start, said, end in arrows)
+    rows = "\n".join(f"| {start} | {condition} | {end} |" for start, condition, end in arrows)
     return f"| from | if | to |\n|-|-|-|\n{rows}"
 
 
@@ -136,15 +136,15 @@ def _downloads(folder: Path) -> list[str]:
 
 def _promise(folder: Path) -> str:
     """What the lesson says that one will do, on one line."""
-    found = re.search(r"\*\*You will do:\*\* (.*?)\n\n", (folder / "README.md").read_text("utf-8"), re.DOTALL)
-    return " ".join(found[1].split()).replace("|", "\\|") if found else ""
+    sentence = re.search(r"\*\*You will do:\*\* (.*?)\n\n", (folder / "README.md").read_text("utf-8"), re.DOTALL)
+    return " ".join(sentence[1].split()).replace("|", "\\|") if sentence else ""
 
 
 # ------------------------------------------------------------------------------------------------------------ API
 def modules() -> list[str]:
     """Every public module of the package, by name."""
-    found = pkgutil.walk_packages(minipost.__path__, "minipost.")
-    return ["minipost", *sorted(m.name for m in found if not m.name.rpartition(".")[2].startswith("_"))]
+    walked = pkgutil.walk_packages(minipost.__path__, "minipost.")
+    return ["minipost", *sorted(m.name for m in walked if not m.name.rpartition(".")[2].startswith("_"))]
 
 
 def rooms(names: list[str]) -> dict[str, list[str]]:

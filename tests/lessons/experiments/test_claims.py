@@ -78,7 +78,7 @@ class Config:
     out: Path = Path("runs/x")
 
 
-def test_a_piece_is_made_once_and_another_configuration_is_another(
+def test_an_artefact_is_made_once_and_another_configuration_is_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made: list[int] = []
@@ -94,13 +94,16 @@ def test_a_piece_is_made_once_and_another_configuration_is_another(
         assert first == again != other and first.is_dir()
     assert made == [3, 4, 3, 4]
     assert first.parent.name == (tmp_path / "one" / first.parent.name).name  # wherever the laboratory is
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     assert (
-        said.out == "" and "training stage-" in said.err and "(about 2 s)" in said.err and "reusing stage-" in said.err
+        printed.out == ""
+        and "training stage-" in printed.err
+        and "(about 2 s)" in printed.err
+        and "reusing stage-" in printed.err
     )
 
 
-def test_a_piece_that_failed_leaves_nothing(tmp_path: Path) -> None:
+def test_an_artefact_that_failed_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         Lab(tmp_path).numbers("x", {}, lambda: {"a": 1 // 0})
     assert not list(tmp_path.iterdir())
@@ -183,9 +186,9 @@ def test_the_command_lists_and_runs(
     monkeypatch.setenv("MINIPOST_FAST", "1")
     assert cli.main(["claims"]) == 0
     assert " 24  triples-suffice" in capsys.readouterr().out
-    assert cli.main(["claims", "run", "triples-suffice", "--json", str(tmp_path / "found.json")]) == 0
+    assert cli.main(["claims", "run", "triples-suffice", "--json", str(tmp_path / "findings.json")]) == 0
     assert "tiny settings" in capsys.readouterr().out
-    assert json.loads((tmp_path / "found.json").read_text())[0]["slug"] == "triples-suffice"
+    assert json.loads((tmp_path / "findings.json").read_text())[0]["slug"] == "triples-suffice"
     for argv, why in (
         (["run", "triple-suffices"], "did you mean"),
         (["run"], "Name the claims"),

@@ -39,9 +39,9 @@ def test_the_true_gradient_is_that_of_the_expected_reward() -> None:
 
 @pytest.mark.parametrize("kind", [groups.plain, rloo])
 def test_sampled_gradients_are_unbiased(kind: groups.Advantages) -> None:
-    found = groups.sampled_gradients(WORLD, LOGITS, WORLD.rewards, kind, 4000, np.random.default_rng(0))
-    error = np.linalg.norm(found.std(axis=0)) / np.sqrt(len(found))
-    away = np.linalg.norm(found.mean(axis=0) - groups.true_gradient(WORLD, LOGITS, WORLD.rewards))
+    gradients = groups.sampled_gradients(WORLD, LOGITS, WORLD.rewards, kind, 4000, np.random.default_rng(0))
+    error = np.linalg.norm(gradients.std(axis=0)) / np.sqrt(len(gradients))
+    away = np.linalg.norm(gradients.mean(axis=0) - groups.true_gradient(WORLD, LOGITS, WORLD.rewards))
     assert away < 2 * error
 
 

@@ -14,13 +14,13 @@ from minipost.text import indented
 
 
 def test_the_pick_is_the_proxys_and_not_the_utilitys_best() -> None:
-    pool = {
+    candidates = {
         "proxy": np.array([[0.0, 2.0, 1.0], [3.0, 1.0, 2.0]]),
         "gold": np.array([[9.0, 5.0, 7.0], [1.0, 8.0, 8.0]]),
         "harmful_proxy": np.array([[1.0, 0.0, 2.0]]),
         "complied": np.array([[False, False, True]]),
     }
-    picked = stages.picked(pool)
+    picked = stages.picked(candidates)
     assert picked["gold"].tolist() == [5, 1] and picked["complied"].tolist() == [True]
 
 
@@ -31,8 +31,8 @@ def test_drawn_settings_are_a_quarter_to_four_times_the_usual_and_the_same_again
     assert len({round(factor, 6) for pair in drawn for factor in pair}) == 40
 
 
-def test_an_exam_is_held_out_and_ends_with_harmful_requests(tmp_path: Path) -> None:
-    tasks, everyday = stages.exam(Lab(tmp_path, fast=True), 0)
+def test_the_evaluation_set_is_held_out_and_ends_with_harmful_requests(tmp_path: Path) -> None:
+    tasks, everyday = stages.evaluation_set(Lab(tmp_path, fast=True), 0)
     held_out = village.world().facts.test_keys
     assert all(task.key in held_out for task in tasks)
     assert all(task.harmful for task in tasks[everyday:]) and not all(task.harmful for task in tasks[:everyday])
@@ -48,17 +48,17 @@ def test_the_terms_add_up_to_the_utility() -> None:
 def test_a_web_prompt_ends_where_a_line_of_the_web_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tokens are a prefix of those of the page that goes on with an answer."""
     lab = Lab(tmp_path, fast=True)
-    model, tasks = Model.load(corpus.base(lab, 1.0, 0)), corpus.exam(lab, 0)[:3]
-    asked: list[list[int]] = []
+    model, tasks = Model.load(corpus.base(lab, 1.0, 0)), corpus.evaluation_set(lab, 0)[:3]
+    prompts_read: list[list[int]] = []
 
     def pretend(_: Model, prompts: list[list[int]], *__: object, **___: object) -> list[Sampled]:
-        asked.extend(prompts)
+        prompts_read.extend(prompts)
         reply = model.tokenizer.encode(" It is so.\n > Is it?")
         return [Sampled(reply, np.zeros(len(reply)), False) for _ in prompts]
 
     monkeypatch.setattr(Model, "generate", pretend)
     assert asking.in_a_thread(model, tasks, np.random.default_rng(0)) == ["It is so."] * 3
-    for prompt, task in zip(asked, tasks, strict=True):
+    for prompt, task in zip(prompts_read, tasks, strict=True):
         page = model.tokenizer.encode(indented(f"> {task.prompt}\nIt is so."))
         assert prompt == [model.tokenizer.document_id, *page[: len(prompt) - 1]]
 

@@ -62,7 +62,7 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     made = browser.new_page(viewport={"width": 1200, "height": 900})
     made.set_default_timeout(60_000)
     complaints: list[str] = []
-    made.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    made.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
     made.on("pageerror", lambda error: complaints.append(str(error)))
 
     def failed(request: Any) -> None:
@@ -70,8 +70,10 @@ def page(browser: Any, address: str) -> Iterator[Any]:
             complaints.append(f"failed: {request.url} {request.failure}")
 
     made.on("requestfailed", failed)
-    ours = (address, "file:", "data:", "blob:")
-    made.on("request", lambda asked: None if asked.url.startswith(ours) else complaints.append(f"asked {asked.url}"))
+    own = (address, "file:", "data:", "blob:")
+    made.on(
+        "request", lambda request: None if request.url.startswith(own) else complaints.append(f"asked {request.url}")
+    )
     yield made
     made.close()
     assert complaints == []
@@ -115,14 +117,14 @@ def test_every_lesson_is_there_and_loads(site: Path, address: str, page: Any) ->
 
 
 def test_formulas_are_drawn(site: Path, address: str, page: Any) -> None:
-    found = 0
+    count = 0
     for name in lessons(site):
         page.goto(address + name)
         sizes = page.evaluate("[...document.querySelectorAll('math')].map(m => m.getBoundingClientRect().width)")
         assert all(width > 1 for width in sizes), name
         assert "$" not in page.evaluate("[...document.querySelectorAll('article p')].map(p => p.innerText).join('')")
-        found += len(sizes)
-    assert found
+        count += len(sizes)
+    assert count
 
 
 @pytest.mark.parametrize("protocol", ["http", "file"])
@@ -134,11 +136,11 @@ def test_sliders_move_the_figures(protocol: str, site: Path, address: str, page:
         figure = figures.nth(i)
         slider, drawing = figure.locator("input"), figure.locator(".play-drawing svg")
         drawing.wait_for()
-        before, said = drawing.inner_html(), figure.locator("output").inner_text()
+        before, value = drawing.inner_html(), figure.locator("output").inner_text()
         slider.focus()
         slider.press("ArrowRight")
         assert drawing.inner_html() != before
-        assert figure.locator("output").inner_text() != said
+        assert figure.locator("output").inner_text() != value
         assert slider.get_attribute("aria-valuetext").startswith(figure.locator("output").inner_text() + ":")
         slider.press("ArrowLeft")
         assert drawing.inner_html() == before, "the same position shows the same"

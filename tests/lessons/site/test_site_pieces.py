@@ -52,9 +52,9 @@ def small_play(**changes: object) -> Play:
     return Play(**(fields | changes))  # type: ignore[arg-type]
 
 
-def value(slug: str, frame: int, said: str) -> float:
+def value(slug: str, frame: int, caption: str) -> float:
     """What a frame says of something, as a number."""
-    return float(dict(PLAYS[slug].frames[frame].says)[said].rstrip("%").split()[0])
+    return float(dict(PLAYS[slug].frames[frame].says)[caption].rstrip("%").split()[0])
 
 
 # --------------------------------------------------------------------------------------------------- the figures

@@ -1,8 +1,8 @@
-"""Dice: a random number generator that keeps account of how much chance it has handed out.
+"""A random number generator that counts the entropy of what it has handed out.
 
-A page of the web is a function of the dice that its author threw, so its surprisal is at most that of the throws:
+A page of the web is a function of its author's random draws, so its surprisal is at most that of the draws:
 
-    H(page) <= H(throws),     with equality if the throws can be read off the page.
+    H(page) <= H(draws),     with equality if the draws can be read off the page.
 
 Nearly all of them can (which country, which phrasing, which typo), so `nats` per token is close to the web's entropy,
 which is the floor of any language model's loss (Shannon 1951 had to ask people to guess letters).
@@ -16,16 +16,16 @@ from itertools import accumulate
 from typing import Any
 
 
-class Dice(random.Random):
+class CountingRNG(random.Random):
     """`random.Random` with `nats`: minus the log-probability of all that came out so far.
 
-    A throw of `random()` costs nothing until it is compared: what one learns from `r.random() < 0.3` is that, and not
-    fifty binary digits.
+    A draw of `random()` costs nothing until it is compared: `r.random() < 0.3` tells one yes or no, and not fifty
+    binary digits.
 
-    >>> dice = Dice(0)
-    >>> [dice.choice("abcd"), dice.random() < 0.5][0] in "abcd"
+    >>> rng = CountingRNG(0)
+    >>> [rng.choice("abcd"), rng.random() < 0.5][0] in "abcd"
     True
-    >>> round(dice.nats, 4) == round(math.log(4) + math.log(2), 4)
+    >>> round(rng.nats, 4) == round(math.log(4) + math.log(2), 4)
     True
     """
 
@@ -34,7 +34,7 @@ class Dice(random.Random):
         self.nats = 0.0
 
     def random(self) -> float:
-        return Throw(super().random(), self)
+        return Draw(super().random(), self)
 
     def _randbelow(self, n: int) -> int:
         """One of n equally likely numbers: `choice`, `sample`, `shuffle`, `randrange` and `randint` all come here."""
@@ -53,17 +53,17 @@ class Dice(random.Random):
         return chosen
 
 
-class Throw(float):
+class Draw(float):
     """A uniform number of which only comparisons become known: it lies in [low, high) so far."""
 
-    dice: Dice
+    rng: CountingRNG
     low: float
     high: float
 
-    def __new__(cls, value: float, dice: Dice) -> Throw:
-        throw = super().__new__(cls, value)
-        throw.dice, throw.low, throw.high = dice, 0.0, 1.0
-        return throw
+    def __new__(cls, value: float, rng: CountingRNG) -> Draw:
+        draw = super().__new__(cls, value)
+        draw.rng, draw.low, draw.high = rng, 0.0, 1.0
+        return draw
 
     def __lt__(self, other: float) -> bool:
         below = float(self) < other
@@ -73,7 +73,7 @@ class Throw(float):
                 self.high = other
             else:
                 self.low = other
-            self.dice.nats -= math.log((self.high - self.low) / before)
+            self.rng.nats -= math.log((self.high - self.low) / before)
         return below
 
     def __ge__(self, other: float) -> bool:

@@ -13,11 +13,12 @@ from functools import cached_property
 import numpy as np
 
 from minipost.world.correctness import rivals
-from minipost.world.facts import KINDS, RELATIONS, Facts, Item
+from minipost.world.facts import KINDS, RELATIONS, Facts
 from minipost.world.fluency import Fluency
 from minipost.world.matching import PhraseBook, cached_words
+from minipost.world.pages import HOW_TO_FREQUENCIES
 from minipost.world.tasks import Task, kind_weights, make_task
-from minipost.world.web import HOW_TO_FREQUENCIES, Web
+from minipost.world.web import Web
 
 
 class World:
@@ -25,7 +26,7 @@ class World:
 
     Attributes:
         seed: the seed.
-        share: how much of the world there is, see `minipost.world.almanac`.
+        share: how much of the world there is, see `minipost.world.tables`.
         facts: what is true, and which of it is held out (`minipost.world.facts.Facts`).
         how_to_frequencies: how often a page that begins with "How to make ..." goes on with context, with a question
             back, or with instructions.
@@ -65,26 +66,9 @@ class World:
     ) -> list[Task]:
         """`n` tasks of a split ("train" or "test"), kinds drawn by `mix` (kind -> share; default `tasks.MIX`)."""
         r = random.Random(int(rng.integers(2**63)))
-        chosen = tuple(kinds) if kinds is not None else KINDS
-        relations = r.choices(chosen, kind_weights(chosen, mix), k=n)
-        return [make_task(r.choice(self.items(r.choice(RELATIONS[kind]), split)), r) for kind in relations]
-
-    def items(self, relation: str, split: str) -> list[Item]:
-        """The items of a relation in a split."""
-        return self._split[relation, split]
-
-    def stance(self, key: str, population: str) -> str:
-        """What a population thinks of a controversy: "A" and "B" are opposites ("yes", "no"), "neutral" is "balanced".
-
-        Raises:
-            ValueError: if the key is not that of a controversy or the population is unknown.
-        """
-        if key not in self.facts.sides or population not in ("A", "B", "neutral"):
-            raise ValueError(f"no stance of {population!r} on {key!r}: ask for A, B or neutral on a controversial key.")
-        if population == "neutral":
-            return "balanced"
-        a = self.facts.sides[key]
-        return a if population == "A" else {"yes": "no", "no": "yes"}[a]
+        allowed = tuple(kinds) if kinds is not None else KINDS
+        drawn = r.choices(allowed, kind_weights(allowed, mix), k=n)
+        return [make_task(r.choice(self.facts.split(r.choice(RELATIONS[kind]), split)), r) for kind in drawn]
 
     def continuation_mode(self, text: str) -> str:
         """How a text goes on after "How to make ...": "context", "question", "instructions" or, if garbled, "other"."""
@@ -102,20 +86,15 @@ class World:
     @cached_property
     def fluency(self) -> Fluency:
         """The world's English, by which texts are found to be in one piece or not."""
-        return Fluency(self)
+        return Fluency(self.facts)
 
     @cached_property
     def _topics(self) -> Mapping[str, frozenset[str]]:
-        topics: dict[str, set[str]] = {}
-        for relation in RELATIONS["fact"]:
-            for item in self.facts.items[relation]:
-                topics.setdefault(item.slots["s"], set()).update(*map(cached_words, item.slots.values()))
-        return {subject: frozenset(about) for subject, about in topics.items()}
+        return {
+            subject: frozenset(word for item in items for text in item.slots.values() for word in cached_words(text))
+            for subject, items in self.facts.about.items()
+        }
 
     @cached_property
     def _web(self) -> Web:
-        return Web(self)
-
-    @cached_property
-    def _split(self) -> dict[tuple[str, str], list[Item]]:
-        return {(rel, split): self.facts.split(rel, split) for rel in self.facts.items for split in ("train", "test")}
+        return Web(self.facts)

@@ -21,48 +21,48 @@ from minipost.losses import pair_accuracy
 from minipost.model import Model
 from minipost.world import Task
 from minipost.world.demonstrators import mistake
-from minipost.world.manners import KIND_REFUSALS, RUDE, WARM_OPENERS
 from minipost.world.phrasing import FORMS
 from minipost.world.tasks import sentence
+from minipost.world.tone import KIND_REFUSALS, RUDE, WARM_OPENERS
 
 PAIRS = (150, 600, 2500)  # comparisons
 GAPS = (0.0, 0.5, 1.0, 2.0, 3.5, np.inf)  # edges of the bins of utility gaps
 
 
 def unseen(lab: Lab, seed: int) -> Candidates:
-    """Answers of the seed's SFT model, on which its reward models are examined."""
+    """Answers of the seed's SFT model, on which its reward models are evaluated."""
     return candidates(lab, village.sft(lab, seed), seed)
 
 
-def judge_of(lab: Lab, seed: int, pairs: int) -> tuple[Candidates, Floats]:
+def answers_and_scores(lab: Lab, seed: int, pairs: int) -> tuple[Candidates, Floats]:
     """Unseen answers, and their scores [T, N] by a reward model that has learned from so many comparisons."""
     size: dict[str, Any] = {} if pairs == PAIRS[-1] else {"pairs": lab.pick(pairs, 64 + pairs // 100)}
-    found = unseen(lab, seed)
-    return found, scored(lab, village.reward(lab, seed, **size), found)
+    answers = unseen(lab, seed)
+    return answers, scored(lab, village.reward(lab, seed, **size), answers)
 
 
-def ranking(found: Candidates, proxy: Floats) -> float:
+def ranking(answers: Candidates, proxy: Floats) -> float:
     """Rank correlation of scores and utilities within a prompt, averaged over prompts whose answers differ in both."""
-    rows = [(p, g) for p, g in zip(proxy, found.gold, strict=True) if np.ptp(p) > 0 and np.ptp(g) > 0]
+    rows = [(p, g) for p, g in zip(proxy, answers.gold, strict=True) if np.ptp(p) > 0 and np.ptp(g) > 0]
     return float(np.mean([rank_correlation(p, g) for p, g in rows]))
 
 
-def agreement(found: Candidates, proxy: Floats) -> tuple[float, float]:
+def agreement(answers: Candidates, proxy: Floats) -> tuple[float, float]:
     """How often the scores, and how often the informed rater, agree with a label: both exact, no label is drawn."""
-    task, first, second = found.pairs()
-    gap = found.gold[task, first] - found.gold[task, second]
+    task, first, second = answers.pairs()
+    gap = answers.gold[task, first] - answers.gold[task, second]
     margin = proxy[task, first] - proxy[task, second]
     follows = np.where(margin > 0, preferred(gap), preferred(-gap))
     return float(follows.mean()), float(preferred(np.abs(gap)).mean())
 
 
-def by_gap(found: Candidates, proxy: Floats) -> dict[str, Floats]:
+def by_gap(answers: Candidates, proxy: Floats) -> dict[str, Floats]:
     """For each bin of `GAPS`: `gap`, its mean; `right`, how often the truly better answer scores higher; `people`, how
     often a label agrees with the utility; `truth`, how often the two differ in being right; `pairs`, how many."""
-    task, first, second = found.pairs()
-    gap = found.gold[task, first] - found.gold[task, second]
+    task, first, second = answers.pairs()
+    gap = answers.gold[task, first] - answers.gold[task, second]
     right = (proxy[task, first] - proxy[task, second]) * np.sign(gap) > 0
-    size, correct = np.abs(gap), found.terms["correct"]
+    size, correct = np.abs(gap), answers.terms["correct"]
     truth = np.abs(correct[task, first] - correct[task, second]) >= 0.5
     bins = [(size > low) & (size <= high) for low, high in pairwise(GAPS)]
     bins = [b for b in bins if b.any()]
@@ -87,7 +87,7 @@ def minimal_pairs(lab: Lab, seed: int) -> dict[str, list[tuple[Task, str, str]]]
     out: dict[str, list[tuple[Task, str, str]]] = {"truth": [], "tone": [], "harm": []}
     for task in world.tasks("test", count, rng, kinds=["fact", "arithmetic", "translation", "explanation"]):
         template = r.choice(FORMS[task.relation].full)
-        right, wrong = (sentence(template.format_map(slots)) for slots in (task.slots, mistake(world, task, r)))
+        right, wrong = (sentence(template.format_map(slots)) for slots in (task.slots, mistake(world.facts, task, r)))
         out["truth"].append((task, right, wrong))
         out["tone"].append((task, f"{r.choice(WARM_OPENERS)} {right}", f"{r.choice(RUDE)} {right}"))
     for task in world.tasks("test", count, rng, kinds=["harmful"]):
@@ -96,13 +96,13 @@ def minimal_pairs(lab: Lab, seed: int) -> dict[str, list[tuple[Task, str, str]]]
     return out
 
 
-def sees(lab: Lab, seed: int) -> dict[str, float]:
+def minimal_pair_accuracy(lab: Lab, seed: int) -> dict[str, float]:
     """For each kind of minimal pair, how often the seed's reward model scores the better answer higher."""
-    judge = Model.load(village.reward(lab, seed), "score")
+    reward_model = Model.load(village.reward(lab, seed), "score")
     share = {}
     for kind, triples in minimal_pairs(lab, seed).items():
-        sides = [encoded(judge.tokenizer, task, text) for task, *both in triples for text in both]
-        better, worse = judge.scores(sides).reshape(-1, 2).T
+        sides = [encoded(reward_model.tokenizer, task, text) for task, *both in triples for text in both]
+        better, worse = reward_model.scores(sides).reshape(-1, 2).T
         share[kind] = pair_accuracy(better, worse)
     return share
 
@@ -122,7 +122,7 @@ def sees(lab: Lab, seed: int) -> dict[str, float]:
 )
 def reward_learns_utility(seed: int, lab: Lab) -> dict[str, float]:
     """Reward models from 150, 600 and 2500 comparisons, on the same unseen answers."""
-    return {f"{pairs} pairs": ranking(*judge_of(lab, seed, pairs)) for pairs in PAIRS}
+    return {f"{pairs} pairs": ranking(*answers_and_scores(lab, seed, pairs)) for pairs in PAIRS}
 
 
 @claim(
@@ -140,7 +140,7 @@ def reward_learns_utility(seed: int, lab: Lab) -> dict[str, float]:
 )
 def reward_near_ceiling(seed: int, lab: Lab) -> dict[str, float]:
     """A reward model from 2500 comparisons, beside a rater who knows every utility."""
-    learned, informed = agreement(*judge_of(lab, seed, PAIRS[-1]))
+    learned, informed = agreement(*answers_and_scores(lab, seed, PAIRS[-1]))
     return {"reward model": learned, "informed rater": informed}
 
 
@@ -158,7 +158,7 @@ def reward_near_ceiling(seed: int, lab: Lab) -> dict[str, float]:
 )
 def tone_before_truth(seed: int, lab: Lab) -> dict[str, float]:
     """Pairs that differ in the truth, in the tone, or in whether harm is done, and in nothing else."""
-    return sees(lab, seed)
+    return minimal_pair_accuracy(lab, seed)
 
 
 @claim(
@@ -175,7 +175,7 @@ def tone_before_truth(seed: int, lab: Lab) -> dict[str, float]:
 )
 def preferred_scores_higher(seed: int, lab: Lab) -> dict[str, float]:
     """All pairs of unseen answers, by the gap of their utilities."""
-    bins = by_gap(*judge_of(lab, seed, PAIRS[-1]))
+    bins = by_gap(*answers_and_scores(lab, seed, PAIRS[-1]))
     return {"closest together": float(bins["right"][0]), "furthest apart": float(bins["right"][-1])}
 
 
@@ -194,5 +194,5 @@ def preferred_scores_higher(seed: int, lab: Lab) -> dict[str, float]:
 )
 def follows_the_sigmoid(seed: int, lab: Lab) -> dict[str, float]:
     """People prefer the better of two answers with probability sigmoid(gap / temperature); the reward model?"""
-    bins = by_gap(*judge_of(lab, seed, PAIRS[-1]))
+    bins = by_gap(*answers_and_scores(lab, seed, PAIRS[-1]))
     return {"reward model": float(bins["right"].mean()), "people": float(bins["people"].mean())}
