@@ -20,10 +20,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
+from matplotlib import rc_params_from_file
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -45,47 +47,27 @@ class Theme:
         return self.colours.get(name, self.colours["muted"])
 
 
-LIGHT = Theme(
-    "light",
-    {
-        "ink": "#1d2129",
-        "muted": "#5f6774",
-        "rule": "#d9dce1",
-        "paper": "#fffefb",
-        "base": "#8b9099",
-        "sft": "#0b62c4",
-        "best_of_n": "#12a066",
-        "ppo": "#d86a00",
-        "dpo": "#984fa3",
-        "grpo": "#957500",
-        "rloo": "#5b50c8",
-        "instructions": "#22577a",
-        "question": "#7fa9c4",
-        "context": "#c6d6e1",
-        "other": "#e8eaed",
-    },
-)
-DARK = Theme(
-    "dark",
-    {
-        "ink": "#e9eaec",
-        "muted": "#a2a9b4",
-        "rule": "#3a404a",
-        "paper": "#1b1e24",
-        "base": "#7b828c",
-        "sft": "#4fbcf5",
-        "best_of_n": "#3cc48f",
-        "ppo": "#f0903f",
-        "dpo": "#d970c8",
-        "grpo": "#d9b630",
-        "rloo": "#a59cf5",
-        "instructions": "#6db5dd",
-        "question": "#3f7191",
-        "context": "#2f4757",
-        "other": "#2a2f37",
-    },
-)
+COLOURS = {  # name: on light paper, on dark
+    "ink": ("#1d2129", "#e9eaec"),
+    "muted": ("#5f6774", "#a2a9b4"),
+    "rule": ("#d9dce1", "#3a404a"),
+    "paper": ("#fffefb", "#1b1e24"),
+    "base": ("#8b9099", "#7b828c"),
+    "sft": ("#0b62c4", "#4fbcf5"),
+    "best_of_n": ("#12a066", "#3cc48f"),
+    "ppo": ("#d86a00", "#f0903f"),
+    "dpo": ("#984fa3", "#d970c8"),
+    "grpo": ("#957500", "#d9b630"),
+    "rloo": ("#5b50c8", "#a59cf5"),
+    "instructions": ("#22577a", "#6db5dd"),
+    "question": ("#7fa9c4", "#3f7191"),
+    "context": ("#c6d6e1", "#2f4757"),
+    "other": ("#e8eaed", "#2a2f37"),
+}
+LIGHT = Theme("light", {name: light for name, (light, _) in COLOURS.items()})
+DARK = Theme("dark", {name: dark for name, (_, dark) in COLOURS.items()})
 
+_STYLE = dict(rc_params_from_file(str(files("minipost.report") / "figures.mplstyle"), use_default_template=False))
 _theme: ContextVar[Theme] = ContextVar("theme", default=LIGHT)
 WIDTH, HEIGHT = 3.9, 2.8  # inches: one column of the page, legible at a phone's width without scrolling
 
@@ -133,40 +115,14 @@ def note(ax: Axes, text: str, at: tuple[float, float], shift: tuple[float, float
 
 
 def _parameters(chosen: Theme) -> dict[Any, Any]:
-    """Matplotlib's parameters of a theme: quiet axes, a light grid, the font that ships with Matplotlib."""
+    """Matplotlib's parameters of a theme."""
+    ink, muted, rule, paper = (chosen[name] for name in ("ink", "muted", "rule", "paper"))
     return {
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],
-        "font.size": 8.5,
-        "axes.titlesize": 9.5,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.labelsize": 8.5,
-        "axes.labelcolor": chosen["muted"],
-        "axes.edgecolor": chosen["rule"],
-        "axes.facecolor": "none",
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.spines.left": False,
-        "axes.titlecolor": chosen["ink"],
-        "grid.color": chosen["rule"],
-        "grid.linewidth": 0.6,
-        "xtick.color": chosen["rule"],
-        "ytick.color": chosen["rule"],
-        "xtick.labelcolor": chosen["muted"],
-        "ytick.labelcolor": chosen["muted"],
-        "ytick.major.size": 0,
-        "text.color": chosen["ink"],
-        "lines.linewidth": 1.8,
-        "lines.solid_capstyle": "round",
-        "legend.frameon": False,
-        "legend.fontsize": 8,
-        "figure.facecolor": chosen["paper"],
-        "savefig.facecolor": chosen["paper"],
-        "svg.fonttype": "none",  # text stays text: it can be selected, searched, and set in the page's own font
-        "svg.hashsalt": "minipost",  # same data, same bytes
+        **_STYLE,
+        **dict.fromkeys(("text.color", "axes.titlecolor"), ink),
+        **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), muted),
+        **dict.fromkeys(("axes.edgecolor", "grid.color", "xtick.color", "ytick.color"), rule),
+        **dict.fromkeys(("figure.facecolor", "savefig.facecolor"), paper),
     }
 
 

@@ -125,7 +125,7 @@ def _cleaned(value: Any) -> Any:
     if isinstance(value, Mapping):
         inner = {key: _cleaned(entry) for key, entry in value.items()}
         return {k: None if str(k).endswith("_ci95") and v is not None and None in v else v for k, v in inner.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return [_cleaned(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

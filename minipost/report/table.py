@@ -25,62 +25,42 @@ class Column:
     meaning: str
     write: Callable[[object], str]
     better: int = 0  # +1: more is better, -1: less is better, 0: neither
-    spread_key: str = ""
-    write_spread: Callable[[Any], str] = interval
 
     def texts(self, model: Mapping[str, Any]) -> tuple[str, str]:
         """The value and its interval as text; the interval is empty where there is none."""
-        return self.write(model.get(self.key)), self.write_spread(model.get(self.spread_key)) if self.spread_key else ""
+        bounds = model.get(self.key.removesuffix("_mean").removesuffix("_vs_sft") + "_ci95")
+        return self.write(model.get(self.key)), (percent_interval if self.write is percent else interval)(bounds)
+
+
+def _tenths(value: object) -> str:
+    return number(value, 1)
+
+
+def _signed(value: object) -> str:
+    return number(value, sign=True)
 
 
 COLUMNS = (
-    Column("gold_mean", "Gold", "mean true utility, sampled at T = 1", lambda x: number(x, sign=True), +1, "gold_ci95"),
+    Column("gold_mean", "Gold", "mean true utility, sampled at T = 1", _signed, +1),
     Column(
-        "win_rate_vs_sft",
-        "Wins vs SFT",
-        "share of prompts on which it beats an answer of SFT, ties half",
-        percent,
-        +1,
-        "win_rate_ci95",
-        percent_interval,
+        "win_rate_vs_sft", "Wins vs SFT", "share of prompts on which it beats an answer of SFT, ties half", percent, +1
     ),
     Column("correct", "Right", "share of harmless prompts answered right, most likely answer", percent, +1),
     Column("correct_t1", "Right, T = 1", "the same, sampled at temperature 1", percent, +1),
     Column("harmful_compliance", "Harm", "share of harmful requests complied with, most likely answer", percent, -1),
     Column("harmful_compliance_t1", "Harm, T = 1", "the same, sampled at temperature 1", percent, -1),
-    Column("kl_to_sft", "KL", "KL divergence from SFT in nats per answer", lambda x: number(x, 1)),
+    Column("kl_to_sft", "KL", "KL divergence from SFT in nats per answer", _tenths),
     Column("end_rate", "Ends", "share of answers that the model ends by itself", percent),
-    Column("mean_length", "Length", "mean tokens per answer", lambda x: number(x, 1)),
+    Column("mean_length", "Length", "mean tokens per answer", _tenths),
 )
+RANKED = "share of held-out pairs that log pi - log pi_SFT ranks as people did"
+PREFERRED = "share of prompts on which the reward model prefers it to SFT"
 PROXY_COLUMNS = (
     Column("heldout_loss", "Loss", "nats a token of held-out demonstrations", number, -1),
-    Column("perplexity", "Perplexity", "the exponential of the loss", lambda x: number(x, 1), -1),
-    Column(
-        "implicit_accuracy",
-        "Pairs",
-        "share of held-out pairs that log pi - log pi_SFT ranks as people did",
-        percent,
-        +1,
-        "implicit_accuracy_ci95",
-        percent_interval,
-    ),
-    Column(
-        "proxy_mean",
-        "Proxy",
-        "mean score by the reward model, sampled at T = 1",
-        lambda x: number(x, sign=True),
-        0,
-        "proxy_ci95",
-    ),
-    Column(
-        "proxy_win_rate_vs_sft",
-        "Proxy wins",
-        "share of prompts on which the reward model prefers it to SFT",
-        percent,
-        0,
-        "proxy_win_rate_ci95",
-        percent_interval,
-    ),
+    Column("perplexity", "Perplexity", "the exponential of the loss", _tenths, -1),
+    Column("implicit_accuracy", "Pairs", RANKED, percent, +1),
+    Column("proxy_mean", "Proxy", "mean score by the reward model, sampled at T = 1", _signed),
+    Column("proxy_win_rate_vs_sft", "Proxy wins", PREFERRED, percent),
     *COLUMNS[-3:],
 )
 MAIN = ("gold_mean", "win_rate_vs_sft", "correct", "harmful_compliance", "kl_to_sft", "heldout_loss", "proxy_mean")

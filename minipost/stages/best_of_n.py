@@ -20,6 +20,7 @@ from minipost.config import parse
 from minipost.losses import best_of_n_estimate, best_of_n_kl_bound
 from minipost.model import Array, Model
 from minipost.runs import Run, progress
+from minipost.runs.intervals import mean_interval
 from minipost.stages.base import StageConfig, WorldConfig, dropped, require_positive, run_folder, world_of
 from minipost.stages.rollouts import policy_and_reward_model
 from minipost.text import Message, prompt_tokens
@@ -124,8 +125,7 @@ def curve(answered: Sequence[Candidates], tasks: Sequence[Task], gold: Utility) 
     rows = curve_of_proxy(answered)
     for row in rows:
         by_prompt = by_gold[:, row["n"] - 1]
-        mean, half = by_prompt.mean(), 1.96 * by_prompt.std() / np.sqrt(len(answered))
-        row |= {"gold": float(mean), "gold_ci95": [float(mean - half), float(mean + half)]}
+        row |= {"gold": float(by_prompt.mean()), "gold_ci95": mean_interval(by_prompt, ddof=0)}
     return rows
 
 

@@ -35,7 +35,7 @@ from minipost.stages.base import (
 )
 from minipost.stages.pairs import EncodedPair, encode_pair, pack_pairs, pairs_by_thread
 from minipost.text.batching import Packed
-from minipost.world import Labeler, Utility
+from minipost.world import Labeler, Task, Utility
 from minipost.world.collect import Pair, compare, read_pairs, write_pairs
 
 HELP = """Train a reward model on comparisons of the policy's answers, or on your own.
@@ -91,10 +91,17 @@ def collect_pairs(policy: Model, config: RewardConfig) -> list[Pair]:
     """Two answers of the policy to each training prompt, compared by a labeler of the world."""
     world, rng = world_of(config, config.policy), np.random.default_rng([config.seed, 5])
     tasks = world.tasks("train", config.pairs, rng)
+    labeler = Labeler(Utility(world), temperature=config.labeler_temperature)
+    return [pair for _, pair in compare_answers(policy, tasks, labeler, rng)]
+
+
+def compare_answers(
+    policy: Model, tasks: Sequence[Task], labeler: Labeler, rng: np.random.Generator
+) -> list[tuple[Task, Pair]]:
+    """Two answers of the policy to each task, compared by the labeler; identical and empty ones are left out."""
     prompts = [t.prompt for t in tasks]
     first, second = ([text for text, _ in policy.answer(prompts, rng)] for _ in range(2))
-    labeler = Labeler(Utility(world), temperature=config.labeler_temperature)
-    return [pair for _, pair in compare(tasks, first, second, labeler, rng)]
+    return compare(tasks, first, second, labeler, rng)
 
 
 def train(run: Run, policy: Model, pairs: Sequence[EncodedPair], config: RewardConfig) -> dict[str, Array]:

@@ -56,23 +56,23 @@ def chat(config: ChatConfig) -> None:
     """Read messages from standard input until it ends; write answers to standard output."""
     folder = config.run / FOLDERS[config.model] if (config.run / "sft").is_dir() else config.run
     model = load(folder)
-    judge = Model.load(config.reward or config.run / "reward", "score") if config.best_of > 1 else None
-    if judge is not None and judge.tokenizer != model.tokenizer:
+    reward_model = Model.load(config.reward or config.run / "reward", "score") if config.best_of > 1 else None
+    if reward_model is not None and reward_model.tokenizer != model.tokenizer:
         raise StageError("the model and the reward model have different tokenizers: take both from one tour.")
-    talk = sys.stdin.isatty()
-    if talk:
+    interactive = sys.stdin.isatty()
+    if interactive:
         print(f"{folder}: type a message, an empty line or Ctrl-D ends.", file=sys.stderr)
     turns: list[Message] = []
     rng = np.random.default_rng(config.seed)
     while True:
         try:
-            line = input("you> " if talk else "").strip()
+            line = input("you> " if interactive else "").strip()
         except EOFError:
             return
         if not line:
             return
         turns = [*(turns if config.history else []), Message("user", line)]
-        reply = respond(model, judge, turns, config, rng)
+        reply = respond(model, reward_model, turns, config, rng)
         print(reply, flush=True)
         turns.append(Message("assistant", reply))
 
@@ -85,7 +85,7 @@ def load(source: Path) -> Model:
 
 
 def respond(
-    model: Model, judge: Model | None, turns: Sequence[Message], config: ChatConfig, rng: np.random.Generator
+    model: Model, reward_model: Model | None, turns: Sequence[Message], config: ChatConfig, rng: np.random.Generator
 ) -> str:
     """One answer, or the best of several."""
     prompt = prompt_tokens(model.tokenizer, turns)
@@ -96,8 +96,8 @@ def respond(
         sampling=Sampling(config.temperature, top_p=config.top_p),
     )
     best = 0
-    if judge is not None:
-        best = int(np.argmax(judge.scores([Example(prompt, s.tokens) for s in sampled])))
+    if reward_model is not None:
+        best = int(np.argmax(reward_model.scores([Example(prompt, s.tokens) for s in sampled])))
     return model.tokenizer.decode(sampled[best].tokens, skip_special=True).strip()
 
 

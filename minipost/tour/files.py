@@ -20,7 +20,7 @@ from minipost.data import Comparison, Demonstration, Record, Turns
 from minipost.data.problems import Dropped
 from minipost.data.split import Parts, pages, split
 from minipost.model import Array, Model
-from minipost.report.summary import Details, ModelMeasures, Summary, ordered
+from minipost.report.summary import Details, Summary, ordered
 from minipost.stages.base import StageError
 from minipost.stages.best_of_n import candidates, curve_of_proxy
 from minipost.stages.pairs import EncodedPair
@@ -33,6 +33,7 @@ from minipost.tour.measures import (
     implicit_accuracy,
     measure_by_proxy,
     picked,
+    point,
     reward_model_accuracy_on_files,
 )
 from minipost.tour.plan import FilesTourConfig, Plan, files_plan
@@ -132,7 +133,7 @@ def measure_all(
         measures[name] |= held_out_loss(model, held_out.demonstrations)
         if name in ("ppo", "dpo"):
             measures[name] |= implicit_accuracy(model, sft, held_out.pairs)
-            frontier[name] = [point(measures[name])]
+            frontier[name] = [point(measures[name], "proxy")]
     summary: Summary = {
         "seed": seed,
         "size": config.size,
@@ -146,7 +147,10 @@ def measure_all(
         "models": measures,
         "reward_model": reward_model_accuracy_on_files(reward_model, held_out.pairs, np.random.default_rng([seed, 10])),
     }
-    return summary, {"frontier": frontier | {"sft": point(measures["sft"])}, "samples": side_by_side(prompts, answers)}
+    return summary, {
+        "frontier": frontier | {"sft": point(measures["sft"], "proxy")},
+        "samples": side_by_side(prompts, answers),
+    }
 
 
 def read_held_out(config: FilesTourConfig, parts: Split, model: Model) -> HeldOut:
@@ -165,12 +169,6 @@ def read_held_out(config: FilesTourConfig, parts: Split, model: Model) -> HeldOu
         data.comparisons(files[1], tokenizer, context, dropped("comparisons")),
         [distinct[i] for i in np.sort(ids)],
     )
-
-
-def point(measures: ModelMeasures) -> dict[str, Any]:
-    """A model's place on the plane of proxy over KL."""
-    kl = max(0.0, measures["kl_to_sft"] or 0.0)
-    return {"kl": kl, "proxy": measures["proxy_mean"], "proxy_ci95": measures["proxy_ci95"]}
 
 
 def side_by_side(prompts: Sequence[Turns], answers: Mapping[str, Answers]) -> list[dict[str, Any]]:

@@ -16,14 +16,15 @@ people would.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from minipost.losses import best_of_n_kl_bound, pair_accuracy, wins
 from minipost.model import Array, Model
-from minipost.report.summary import CalibrationBin, ModelMeasures, RewardModelMeasures
+from minipost.report.summary import CalibrationBin, Measure, ModelMeasures, RewardModelMeasures
 from minipost.runs.intervals import mean_interval, share_interval
 from minipost.stages.best_of_n import Candidates
 from minipost.stages.pairs import EncodedPair, encode_pair
@@ -166,6 +167,12 @@ def measure_by_proxy(answers: Answers, rival: Answers) -> ModelMeasures:
         "mean_length": float(np.mean(answers.lengths)),
         "kl_to_sft": answers.kl,
     }
+
+
+def point(measures: ModelMeasures, by: Measure) -> dict[str, Any]:
+    """A model's place on the plane of gold or proxy over KL."""
+    row: Mapping[str, Any] = measures
+    return {"kl": max(0.0, row["kl_to_sft"]), by: row[f"{by}_mean"], f"{by}_ci95": row[f"{by}_ci95"]}
 
 
 def held_out_loss(model: Model, demonstrations: Sequence[Example]) -> ModelMeasures:

@@ -9,13 +9,13 @@ import numpy as np
 
 from minipost.model import Model
 from minipost.report.summary import Details, Summary, ordered
-from minipost.stages.best_of_n import Candidates, candidates, curve
+from minipost.stages.best_of_n import candidates, curve
+from minipost.stages.reward import compare_answers
 from minipost.text import prompt_tokens
 from minipost.tour.folder import STAGES, TourFolder
-from minipost.tour.measures import Answers, ask, held_out_tasks, judged, measure, picked, reward_model_accuracy
+from minipost.tour.measures import Answers, ask, held_out_tasks, judged, measure, picked, point, reward_model_accuracy
 from minipost.tour.plan import Plan, TourConfig, plan
 from minipost.world import Labeler, Task, Utility, World
-from minipost.world.collect import Pair, compare
 
 PIZZA = " How to make pizza"  # a page begins with a space: see text.indented
 
@@ -48,7 +48,7 @@ def measure_all(
     rival = ask(sft, tasks, utility, seed + 1)  # an independent sample of SFT, for win rates
     rng = np.random.default_rng([seed, 10])
     labeler = Labeler(utility, temperature=stages.reward.labeler_temperature)
-    pairs = compared(sft, world.tasks("test", 3 * stages.prompts, rng), labeler, rng)
+    pairs = compare_answers(sft, world.tasks("test", 3 * stages.prompts, rng), labeler, rng)
     summary: Summary = {
         "seed": seed,
         "size": config.size,
@@ -60,7 +60,7 @@ def measure_all(
     pizza = {name: modes(model, world, seed, as_user=name != "base") for name, model in models.items()}
     details: Details = {
         "curves": curves,
-        "frontier": frontier(summary, choices, tasks, utility),
+        "frontier": frontier(summary, curve(choices, tasks, utility)),
         "rollouts": rollouts(curves["ppo"]),
         "pizza": {"web": dict(world.how_to_frequencies), **pizza},
         "samples": side_by_side(tasks, answers),
@@ -68,25 +68,10 @@ def measure_all(
     return summary, details
 
 
-def compared(
-    policy: Model, tasks: Sequence[Task], labeler: Labeler, rng: np.random.Generator
-) -> list[tuple[Task, Pair]]:
-    """Two answers of the policy to each task, compared by the labeler."""
-    prompts = [t.prompt for t in tasks]
-    first, second = ([text for text, _ in policy.answer(prompts, rng)] for _ in range(2))
-    return compare(tasks, first, second, labeler, rng)
-
-
-def frontier(
-    summary: Summary, choices: Sequence[Candidates], tasks: Sequence[Task], utility: Utility
-) -> dict[str, Any]:
+def frontier(summary: Summary, best_of_n: list[dict[str, Any]]) -> dict[str, Any]:
     """Gold on held-out prompts against KL to SFT, for every method; best-of-n's curve has its proxy, too."""
-    points: dict[str, Any] = {"best_of_n": curve(choices, tasks, utility)}
-    for name in ("sft", "ppo", "dpo"):
-        row = summary["models"][name]
-        point = {"kl": max(0.0, row["kl_to_sft"] or 0.0), "gold": row["gold_mean"], "gold_ci95": row["gold_ci95"]}
-        points[name] = point if name == "sft" else [point]
-    return points
+    sft, ppo, dpo = (point(summary["models"][name], "gold") for name in ("sft", "ppo", "dpo"))
+    return {"best_of_n": best_of_n, "sft": sft, "ppo": [ppo], "dpo": [dpo]}
 
 
 def rollouts(metrics: Sequence[Mapping[str, Any]], group: int = 6) -> list[dict[str, float]]:
