@@ -49,21 +49,22 @@ def parse(config_class: type[Config], argv: Sequence[str], prog: str, descriptio
     unchecked = _unchecked(config_class)
     finder = argparse.ArgumentParser(prog=prog, add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path, metavar="FILE.toml")
-    found, rest = finder.parse_known_args(list(argv))
+    file, rest = finder.parse_known_args(list(argv))
     help_text = f"{description.strip()}\n\n{_FILE_HELP}".strip()
-    if found.config is None:
-        given = tyro.cli(unchecked, prog=prog, description=help_text, args=rest)
+    if file.config is None:
+        values = tyro.cli(unchecked, prog=prog, description=help_text, args=rest)
     else:
-        default = _with_defaults(unchecked, _read(found.config), str(found.config))
-        given = tyro.cli(unchecked, prog=prog, description=help_text, args=rest, default=default)
-    return config_class(**{field.name: getattr(given, field.name) for field in dataclasses.fields(config_class)})  # type: ignore[arg-type]
+        default = _with_defaults(unchecked, _read(file.config), str(file.config))
+        values = tyro.cli(unchecked, prog=prog, description=help_text, args=rest, default=default)
+    return config_class(**{field.name: getattr(values, field.name) for field in dataclasses.fields(config_class)})  # type: ignore[arg-type]
 
 
 def _unchecked(config_class: type[Config]) -> type[Config]:
     """The class without its `__post_init__`. tyro would print what is refused there in its own way, in a box; checked
     afterwards, it reaches the command line as the one sentence that it is."""
-    names = {"__post_init__": lambda self: None, "__doc__": config_class.__doc__, "__module__": config_class.__module__}
-    return type(config_class.__name__, (config_class,), names)
+    source = ("__doc__", "__module__", "__firstlineno__")  # where tyro reads comments; the last from Python 3.13 on
+    names = {name: getattr(config_class, name) for name in source if hasattr(config_class, name)}
+    return type(config_class.__name__, (config_class,), {**names, "__post_init__": lambda self: None})
 
 
 def _read(path: Path) -> dict[str, Any]:

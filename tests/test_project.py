@@ -164,6 +164,26 @@ def test_typed_and_versioned() -> None:
     assert "version" in project["dynamic"], "the version is written in minipost/__init__.py only"
 
 
+def test_every_supported_python_is_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    matrix = re.search(r"^ +python: \[(.*)\]$", workflow, re.MULTILINE)
+    assert matrix is not None
+    pythons = re.findall(r'"([\d.]+)"', matrix[1])
+    assert pythons == re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    assert project["requires-python"] == f">={pythons[0]}"
+
+
+def test_the_lowest_versions_are_those_of_the_project() -> None:
+    done = subprocess.run([sys.executable, ROOT / ".ci/lowest.py"], capture_output=True, text=True, check=True)
+    lowest = dict(line.split("==") for line in done.stdout.splitlines())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for requirement in (*project["dependencies"], *project["optional-dependencies"]["laws"]):
+        name, bound = requirement.split(">=")
+        assert lowest[name].startswith(bound) and lowest[name].endswith(".*")
+    assert "ruff" not in lowest and "torch" not in lowest
+
+
 def test_changelog_citation_and_version_agree() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
