@@ -3,7 +3,8 @@
 from minipost.model.config import Array, ModelConfig, ModelError, Weights, count, init_weights, shapes, with_head
 from minipost.model.generation import Sampled, Sampling, generate
 from minipost.model.model import Model
-from minipost.model.optimizer import AdamW, Muon, schedule
+from minipost.model.muon import Muon
+from minipost.model.optimizer import AdamW, schedule
 from minipost.model.parallel import map_shards, threads, value_and_grad
 from minipost.model.rope_scaling import RopeScaling
 from minipost.model.transformer import hidden_states, logits, output_weight

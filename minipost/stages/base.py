@@ -12,9 +12,8 @@ import numpy as np
 
 from minipost.errors import UserError
 from minipost.model import AdamW, Array, threads
-from minipost.runs import Run, interruptible, progress, read_setting
+from minipost.runs import Run, interruptible, progress
 from minipost.text.batching import split_evenly
-from minipost.world import World
 
 
 class StageError(UserError):
@@ -32,23 +31,6 @@ class StageConfig:
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own, in any format of `minipost data`
     skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorldConfig:
-    """The simulated world in which something happens."""
-
-    world_seed: int | None = None  # which world; that of the model's own run, if not given
-    world_share: float | None = None  # 1: the whole world, 0.25: a village; that of the model's own run, if not given
-
-
-def world_of(config: WorldConfig, parent: Path) -> World:
-    """The world that a configuration names, or else the one in which the run `parent` has learned."""
-    seed, share = config.world_seed, config.world_share
-    return World(
-        read_setting(parent, "world_seed", 0) if seed is None else seed,
-        read_setting(parent, "world_share", 1.0) if share is None else share,
-    )
 
 
 def run_folder(stage: str, config: StageConfig, **parents: Path) -> Run:

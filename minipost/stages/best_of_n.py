@@ -21,8 +21,9 @@ from minipost.losses import best_of_n_estimate, best_of_n_kl_bound
 from minipost.model import Array, Model
 from minipost.runs import Run, progress
 from minipost.runs.intervals import mean_interval
-from minipost.stages.base import StageConfig, WorldConfig, dropped, require_positive, run_folder, world_of
+from minipost.stages.base import StageConfig, dropped, require_positive, run_folder
 from minipost.stages.rollouts import policy_and_reward_model
+from minipost.stages.world import WorldConfig, world_of
 from minipost.text import Message, prompt_tokens
 from minipost.text.batching import Example
 from minipost.world import Task, Utility

@@ -24,16 +24,15 @@ from minipost.runs import Run
 from minipost.stages.base import (
     StageConfig,
     StageError,
-    WorldConfig,
     dropped,
     known_answer,
     minibatch,
     require_positive,
     run_folder,
     updates,
-    world_of,
 )
 from minipost.stages.pairs import EncodedPair, encode_pair, pack_pairs, pairs_by_thread
+from minipost.stages.world import WorldConfig, world_of
 from minipost.text.batching import Packed
 from minipost.world import Labeler, Task, Utility
 from minipost.world.collect import Pair, compare, read_pairs, write_pairs

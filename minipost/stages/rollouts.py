@@ -20,17 +20,8 @@ import numpy as np
 
 from minipost import data
 from minipost.model import Array, Model, Sampling, heads, map_shards
-from minipost.stages.base import (
-    StageConfig,
-    StageError,
-    Update,
-    WorldConfig,
-    by_thread,
-    dropped,
-    known_answer,
-    require_positive,
-    world_of,
-)
+from minipost.stages.base import StageConfig, StageError, Update, by_thread, dropped, known_answer, require_positive
+from minipost.stages.world import WorldConfig, world_of
 from minipost.text import Tokenizer, prompt_tokens
 from minipost.text.batching import Example, Packed, pack
 from minipost.world import Utility, World

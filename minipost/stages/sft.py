@@ -34,7 +34,6 @@ from minipost.model import (
 from minipost.runs import Run
 from minipost.stages.base import (
     StageConfig,
-    WorldConfig,
     by_thread,
     dropped,
     known_answer,
@@ -42,8 +41,8 @@ from minipost.stages.base import (
     require_positive,
     run_folder,
     updates,
-    world_of,
 )
+from minipost.stages.world import WorldConfig, world_of
 from minipost.text import indented, prompt_tokens, response_tokens
 from minipost.text.batching import Example, Packed, pack
 from minipost.world import Demonstrator

@@ -14,7 +14,7 @@ from rich.table import Table
 from minipost.config import parse
 from minipost.model import Model
 from minipost.report.summary import ModelMeasures
-from minipost.stages.base import WorldConfig, world_of
+from minipost.stages.world import WorldConfig, world_of
 from minipost.tour.measures import ask, held_out_tasks, measure
 from minipost.world import Utility
 

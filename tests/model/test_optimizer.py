@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minipost.model import AdamW, Muon, schedule
-from minipost.model.optimizer import orthogonalized
+from minipost.model.muon import orthogonalized
 
 check = settings(deadline=None, max_examples=25)
 SHAPES = {"matrix": (3, 5), "gain": (4,)}

@@ -23,6 +23,7 @@ from minipost.runs.progress import Interrupted
 from minipost.stages import base, best_of_n, dpo, grpo, ppo, rollouts, sft
 from minipost.stages.base import StageError, known_answer
 from minipost.stages.pairs import encode_pair
+from minipost.stages.world import world_of
 from minipost.text.batching import Packed, pack
 from minipost.world import Utility, World
 from minipost.world.collect import read_pairs
@@ -64,9 +65,9 @@ def test_a_stage_plays_in_the_world_that_its_model_knows(tmp_path: Path) -> None
     for config in (silent, outspoken):
         STAGES["sft"](config)
     assert contents(silent.out)["model.safetensors"] == contents(outspoken.out)["model.safetensors"]
-    grandchild = base.world_of(all_configs["ppo"], silent.out)
+    grandchild = world_of(all_configs["ppo"], silent.out)
     assert (grandchild.seed, grandchild.share) == (3, 0.25)
-    assert base.world_of(replace(all_configs["ppo"], world_share=1.0), silent.out).share == 1.0
+    assert world_of(replace(all_configs["ppo"], world_share=1.0), silent.out).share == 1.0
 
 
 def test_a_known_answer_that_is_wrong_stops_the_run_and_only_at_step_0() -> None:
