@@ -34,7 +34,7 @@ from minipost.losses import dpo as losses
 from minipost.model import Model
 from minipost.report.style import MARKERS, canvas, colour, note, styled
 from minipost.runs import read_metrics
-from minipost.stages import dpo
+from minipost.stages import dpo, ppo
 from minipost.stages.pairs import encode_pair
 from minipost.text.batching import pack
 from minipost.world.collect import read_pairs
@@ -360,8 +360,8 @@ table(
         ["can use a reward that is no comparison", "yes", "no"],
         [
             "knobs in its configuration",
-            str(len(village.PPOConfig.__dataclass_fields__)),
-            str(len(village.DPOConfig.__dataclass_fields__)),
+            str(len(ppo.PPOConfig.__dataclass_fields__)),
+            str(len(dpo.DPOConfig.__dataclass_fields__)),
         ],
     ],
 )

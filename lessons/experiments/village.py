@@ -66,24 +66,24 @@ def reward(lab: Lab, seed: int = 0, policy: Path | None = None, **changes: Any) 
     return lab.run(STAGES["reward"], config, lab.pick("10 s", "1 s"))
 
 
-def ppo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:
-    """`policy` after PPO against the reward model `judge` (defaults: the seed's)."""
-    policy, judge = policy or sft(lab, seed), judge or reward(lab, seed)
-    config = replace(stages(lab, seed).ppo, policy=policy, reward=judge, **changes)
+def ppo(lab: Lab, seed: int = 0, policy: Path | None = None, reward_model: Path | None = None, **changes: Any) -> Path:
+    """`policy` after PPO against the reward model `reward_model` (defaults: the seed's)."""
+    policy, reward_model = policy or sft(lab, seed), reward_model or reward(lab, seed)
+    config = replace(stages(lab, seed).ppo, policy=policy, reward=reward_model, **changes)
     return lab.run(STAGES["ppo"], config, lab.pick("12 s", "1 s"))
 
 
-def grpo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:
+def grpo(lab: Lab, seed: int = 0, policy: Path | None = None, reward_model: Path | None = None, **changes: Any) -> Path:
     """`policy` after GRPO, or with `method="rloo"` RLOO, on as many answers as `ppo` samples."""
-    policy, judge = policy or sft(lab, seed), judge or reward(lab, seed)
+    policy, reward_model = policy or sft(lab, seed), reward_model or reward(lab, seed)
     settings = {"iterations": stages(lab, seed).ppo.iterations} | lab.pick({}, {"prompts": 4}) | changes
-    config = GRPOConfig(policy=policy, reward=judge, seed=seed, **WORLD, **settings)
+    config = GRPOConfig(policy=policy, reward=reward_model, seed=seed, **WORLD, **settings)
     return lab.run(grpo_stage.run, config, lab.pick("8 s", "1 s"))
 
 
-def dpo(lab: Lab, seed: int = 0, policy: Path | None = None, judge: Path | None = None, **changes: Any) -> Path:
-    """`policy` after DPO on the comparisons that the reward model `judge` was trained on (defaults: the seed's)."""
-    pairs = (judge or reward(lab, seed)) / "preferences.jsonl"
+def dpo(lab: Lab, seed: int = 0, policy: Path | None = None, reward_model: Path | None = None, **changes: Any) -> Path:
+    """`policy` after DPO on the comparisons that `reward_model` was trained on (defaults: the seed's)."""
+    pairs = (reward_model or reward(lab, seed)) / "preferences.jsonl"
     config = replace(stages(lab, seed).dpo, policy=policy or sft(lab, seed), preferences=pairs, **changes)
     return lab.run(STAGES["dpo"], config, lab.pick("10 s", "1 s"))
 

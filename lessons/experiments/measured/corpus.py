@@ -50,7 +50,7 @@ def dpo(lab: Lab, quality: float, seed: int) -> Path:
         write_pairs(folder / "preferences.jsonl", collect_pairs(Model.load(policy), config))
 
     pairs = lab.artefact("comparisons", config, compared, lab.pick("4 s", "1 s"))
-    return village.dpo(lab, seed, policy=policy, judge=pairs)
+    return village.dpo(lab, seed, policy=policy, reward_model=pairs)
 
 
 # --------------------------------------------------------------------------------------------------------- measurements

@@ -68,5 +68,5 @@ def test_changes_win() -> None:
     lab = Recorder(Path("lab"), fast=True)
     village.base(lab, nursery=0.0, vocab_size=300, quality=0.5)
     assert (lab.config.nursery, lab.config.vocab_size, lab.config.quality) == (0.0, 300, 0.5)
-    village.ppo(lab, policy=Path("p"), judge=Path("j"), rollout=32)
+    village.ppo(lab, policy=Path("p"), reward_model=Path("j"), rollout=32)
     assert (lab.config.policy, lab.config.reward, lab.config.rollout) == (Path("p"), Path("j"), 32)
