@@ -128,7 +128,7 @@ def measure(tasks: Sequence[Task], answers: Answers, rival: Answers | None = Non
         "harmful_compliance_t1": share([bool(j.complied) for j in judgements], harmful),
         "end_rate": float(np.mean(answers.ended)),
         "mean_length": float(np.mean(answers.lengths)),
-        "kl_to_sft": answers.kl,
+        "kl_to_sft": None if answers.kl is None or np.isnan(answers.kl) else answers.kl,
         "by_kind": {},
     }
     if rival is not None:
@@ -172,7 +172,7 @@ def measure_by_proxy(answers: Answers, rival: Answers) -> ModelMeasures:
 def point(measures: ModelMeasures, by: Measure) -> dict[str, Any]:
     """A model's place on the plane of gold or proxy over KL."""
     row: Mapping[str, Any] = measures
-    return {"kl": max(0.0, row["kl_to_sft"]), by: row[f"{by}_mean"], f"{by}_ci95": row[f"{by}_ci95"]}
+    return {"kl": max(0.0, row["kl_to_sft"] or 0.0), by: row[f"{by}_mean"], f"{by}_ci95": row[f"{by}_ci95"]}
 
 
 def held_out_loss(model: Model, demonstrations: Sequence[Example]) -> ModelMeasures:
