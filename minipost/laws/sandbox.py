@@ -50,9 +50,9 @@ class Hung(BaseException):
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise `Hung` in a call that takes longer. Only the main thread of a POSIX system can be interrupted so.
 
-    What counts is the time that the process got, though at least a `WAITING` share of the clock's: on a busy machine
-    a slow call is not a hanging one, and one of a laptop that slept, or of a process that was stopped, neither. A call
-    that waits without computing is given up later.
+    What counts is the process's own computing time, though at least a `WAITING` share of the clock's time. So a slow
+    call on a busy machine does not count as a hanging one, nor does a call during which the laptop slept or the process
+    was stopped. A call that waits without computing is given up later.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield

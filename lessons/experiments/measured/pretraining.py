@@ -152,7 +152,7 @@ def fact_probes(model: Model, relations: Sequence[str] = RELATIONS["fact"]) -> d
     "facts-are-learned",
     "Does pretraining learn facts?",
     knob="who chooses",
-    metric="share of facts told from all others of their kind",
+    metric="share of facts told apart from all others of their kind",
     arm="base model",
     control="chance",
     expects="up",
