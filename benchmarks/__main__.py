@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from minipost.errors import UserError
+from minipost.cli import perform, with_open_output
 
 COMMANDS = {  # name: what it measures; the module of that name has a `command(argv)`
     "train": "a training step against PyTorch, torch.compile and JAX",
@@ -24,26 +23,22 @@ COMMANDS = {  # name: what it measures; the module of that name has a `command(a
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m benchmarks ARGV`; exit code 0, or 2 for what the user can fix."""
-    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    return with_open_output(run, argv)
+
+
+def run(name: str, *rest: str) -> int:
+    """Run one benchmark, or print the help."""
     if name in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
         print("usage: python -m benchmarks COMMAND [OPTIONS]\n")
         print("\n".join(f"  {command:<{width}}  {what}" for command, what in COMMANDS.items()))
         print("\npython -m benchmarks COMMAND --help explains a command.")
         return 0
-    if name not in COMMANDS:
-        close = difflib.get_close_matches(name, COMMANDS, n=1)
-        fix = f"did you mean {close[0]}?" if close else "see python -m benchmarks --help."
-        print(f"benchmarks: error: There is no benchmark {name!r}; {fix}", file=sys.stderr)
-        return 2
-    try:
-        import_module(f"benchmarks.{name}").command(rest)
-    except UserError as error:
-        print(f"benchmarks {name}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+
+    def call() -> None:
+        import_module(f"benchmarks.{name}").command(list(rest))
+
+    return perform("python -m benchmarks", name, COMMANDS, call, "benchmark")
 
 
 if __name__ == "__main__":

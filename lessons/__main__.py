@@ -6,13 +6,11 @@ A command is a function `command(argv, prog)`, where `prog` is the name that its
 
 from __future__ import annotations
 
-import difflib
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from minipost.errors import UserError
+from minipost.cli import perform, with_open_output
 
 COMMANDS = {  # name: (module:function, what it does)
     "list": ("lessons.tools.command:list_command", "every lesson, by number"),
@@ -25,34 +23,21 @@ COMMANDS = {  # name: (module:function, what it does)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m lessons ARGV` and return its exit code."""
-    try:
-        code = run(*((sys.argv[1:] if argv is None else argv) or ["--help"]))
-        sys.stdout.flush()  # a pipe that nobody reads any more is noticed here, and not when Python has all but ended
-        return code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's own flush at its end must not fail
-        return 141
+    return with_open_output(run, argv)
 
 
 def run(name: str, *rest: str) -> int:
-    """One command, with what goes wrong turned into one sentence and an exit code."""
+    """Run one command, or print the help."""
     if name in ("-h", "--help", "help"):
         print(_help())
         return 0
-    if name not in COMMANDS:
-        close = difflib.get_close_matches(name, COMMANDS, n=1)
-        fix = f"did you mean {close[0]}?" if close else "see python -m lessons --help."
-        print(f"lessons: error: There is no command {name!r}; {fix}", file=sys.stderr)
-        return 2
-    module, function = COMMANDS[name][0].split(":")
-    try:
-        return getattr(import_module(module), function)(list(rest), f"python -m lessons {name}") or 0
-    except UserError as error:
-        print(f"lessons {name}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as interrupt:
-        print(f"lessons {name}: {str(interrupt) or 'Stopped.'}", file=sys.stderr)
-        return 130
+
+    def call() -> int | None:
+        module, function = COMMANDS[name][0].split(":")
+        code: int | None = getattr(import_module(module), function)(list(rest), f"python -m lessons {name}")
+        return code
+
+    return perform("python -m lessons", name, COMMANDS, call)
 
 
 def _help() -> str:

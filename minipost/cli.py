@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -96,6 +96,28 @@ EXIT_CODES = """exit codes:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `minipost ARGV` and return its exit code."""
+    return with_open_output(run, argv)
+
+
+def run(name: str, *rest: str) -> int:
+    """Run one command, or print what `minipost` itself has to say."""
+    if name in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if name == "--version":
+        print(f"minipost {__version__}")
+        return 0
+
+    def call() -> int | None:
+        command = COMPLETION if name == "--completion" else COMMANDS[name]
+        code: int | None = getattr(module_of(name, command), command.function.partition(":")[2])(list(rest))
+        return code
+
+    return perform("minipost", name, (*COMMANDS, "--completion"), call)
+
+
+def with_open_output(run: Callable[..., int], argv: Sequence[str] | None) -> int:
+    """`run(name, *rest)` on the command line `argv` (default: this process's), 141 if nobody reads its output."""
     try:
         code = run(*((sys.argv[1:] if argv is None else argv) or ["--help"]))
         sys.stdout.flush()  # a pipe that nobody reads any more is noticed here, and not when Python has all but ended
@@ -105,27 +127,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
 
 
-def run(name: str, *rest: str) -> int:
-    """Run one command; an error becomes one sentence and an exit code."""
-    if name in ("-h", "--help", "help"):
-        print(_help())
-        return 0
-    if name == "--version":
-        print(f"minipost {__version__}")
-        return 0
-    if name not in COMMANDS and name != "--completion":
-        close = difflib.get_close_matches(name, COMMANDS, n=1)
-        fix = f"did you mean {close[0]}?" if close else "see minipost --help."
-        print(f"minipost: error: There is no command {name!r}; {fix}", file=sys.stderr)
+def perform(
+    program: str, name: str, names: Collection[str], call: Callable[[], int | None], kind: str = "command"
+) -> int:
+    """`call()`, the command `name` of a program that has `names`; an error becomes one sentence and an exit code."""
+    short = program.rpartition(" ")[2]  # "python -m lessons" speaks as "lessons"
+    if name not in names:
+        close = difflib.get_close_matches(name, [known for known in names if known[0] != "-"], n=1)
+        fix = f"did you mean {close[0]}?" if close else f"see {program} --help."
+        print(f"{short}: error: There is no {kind} {name!r}; {fix}", file=sys.stderr)
         return 2
     try:
-        command = COMPLETION if name == "--completion" else COMMANDS[name]
-        return getattr(module_of(name, command), command.function.partition(":")[2])(list(rest)) or 0
+        return call() or 0
     except UserError as error:
-        print(f"minipost {name}: error: {error}", file=sys.stderr)
+        print(f"{short} {name}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
-        print(f"minipost {name}: {str(interrupt) or 'Stopped.'}", file=sys.stderr)
+        print(f"{short} {name}: {str(interrupt) or 'Stopped.'}", file=sys.stderr)
         return 130
 
 
