@@ -18,8 +18,8 @@
 # **You will learn:** what each stage adds, how one tells whether it did, and what the numbers of every later lesson
 # mean.
 #
-# **You need:** Python and NumPy; about two minutes on two cores for the small models of this page (ten for those of
-# `minipost tour`).
+# **You need:** Python and NumPy; about two minutes on two cores for the small models of this page (about eight for
+# those of `minipost tour`).
 #
 # A modern assistant is made in three stages. *Pretraining* learns language and facts by predicting the next token of
 # a noisy web. *Supervised finetuning* (SFT) learns to converse by imitating demonstrations. The *preference stage*
@@ -53,7 +53,7 @@ stages = plan(config)
 # %% [markdown]
 # ## 1. The world
 #
-# *Takeaway: the facts are in the web, the manners are not.*
+# *Takeaway: the facts are in the web, and so are manners, good and bad.*
 #
 # These are four pages of the web that the model will read. It will read some thousands of them, and nothing else:
 
@@ -142,15 +142,16 @@ for row in [row for row in details["samples"] if row["kind"] in ("fact", "how_to
         print(f"    {label(name):10} {said['gold']:+5.1f}  {said['text'][:100]!r}")
 
 # %% [markdown]
-# The base model goes on with the text; that it was a question is nothing that it was ever taught to care about.
+# The base model writes on as its web does, questions and answers included; that this question waits for an answer is
+# nothing that it was ever taught to care about.
 #
 # ## 5. What came out
 #
-# *Takeaway: each stage adds something else.*
+# *Takeaway: ask of each stage what it adds, and whether its interval leaves room for doubt.*
 #
 # Everything is measured on prompts about things that no demonstration and no comparison was about. *Gold* is the mean
 # true utility of sampled answers, with its 95 % interval; *right* and *harmful* are counted on the most probable
-# answers.
+# answers, and for best-of-n, which can only choose among samples, on those that it picks.
 #
 # **Predict:** which model complies with the most harmful requests: the base model, SFT, or PPO? And which is right
 # most often?
@@ -183,8 +184,8 @@ say(
 #
 # *Takeaway: what the reward model says and what is true are two things; look at both.*
 #
-# The sentence above each picture was computed from the same numbers. All pictures are in `report.html`, beside the run
-# folders.
+# Where a sentence stands above a picture, it was computed from the same numbers. All pictures are in `report.html`,
+# beside the run folders.
 #
 # **Predict:** when PPO pushes the reward model's score up, does the true utility rise as much?
 
@@ -246,9 +247,9 @@ say(", ".join(f"{share:.0%} at temperature {name}" for name, share in mean.items
 # |-|-|-|
 # | gold | rises from base to SFT to the preference stage | a stage that does not raise it costs more than it gives |
 # | wins against SFT | 50 % for SFT itself, above for what comes after | SFT far from 50 %: the two samples are not alike |
-# | right | low for base, high after SFT | falls later: the reward model likes something else than truth |
-# | harmful | low at the end | the demonstrations comply, and nothing has taught otherwise yet |
-# | KL to SFT | 0 for SFT, a few nats after the preference stage | tens: the policy has left all that was ever judged |
+# | right | low for base, high after SFT | falls later: samples (best-of-n), or a reward that likes other things |
+# | harmful | low at the end | the demonstrations comply, and the comparisons have not taught otherwise yet |
+# | KL to SFT | 0 for SFT, one or a few nats after that | tens: the policy has left all that was ever judged |
 # | pair accuracy | below that of a rater who knows the truth | near 50 %: it has learnt nothing; above: you leak labels |
 #
 # ## Exercises

@@ -18,8 +18,8 @@
 # **You will learn:** what each part of a Llama-style decoder computes and what it costs, why a cache of keys and
 # values changes nothing but the time, and which kernels wait for memory.
 #
-# **You need:** lesson 1. A minute on two cores, and one more if no base model has been trained yet: this lesson looks
-# into the one that lesson 4 trains.
+# **You need:** lesson 1. A minute on two cores, and one more if no base model has been trained yet: this lesson
+# looks into the one that lesson 4 trains.
 
 # %%
 import random
@@ -556,8 +556,8 @@ say(
 # | Metric | What it should look like | What it means if it does not |
 # |-|-|-|
 # | `loss` at step 0 | ln V: every token equally likely | the initialisation is too loud, or logits are scaled twice |
-# | `eval_loss` | near the training loss's last values | far above: the rows held out are of another kind |
-# | `grad_norm` | some tenths, with rare spikes | grows steadily: the learning rate is too large |
+# | `eval_loss` | among the training loss's last values | far above them all: the rows held out are of another kind |
+# | `grad_norm` | around 1, with rare spikes | grows steadily: the learning rate is too large |
 # | tokens a second | constant over a run | falls: memory is being swapped, or rows grew longer |
 #
 # ## Exercises

@@ -208,7 +208,7 @@ say(
 # %% [markdown]
 # ### The space belongs to the word
 #
-# **Predict:** are "Peru", " Peru" and "peru" one token, the same token, or neither?
+# **Predict:** are "Peru", " Peru" and " peru" one token, the same token, or neither?
 
 # %%
 base = Model.load(village.base(lab))
@@ -222,8 +222,9 @@ table(
 )
 
 # %% [markdown]
-# To a model these have nothing in common but what it learns. A fact read about " Peru" would have to be learnt again
-# for the start of a line. So every line of every page, and every turn of a conversation, begins with a space here:
+# To a model "Peru" and " Peru" have nothing in common but what it learns. A fact read about " Peru" would have to be
+# learnt again for the start of a line. So every line of every page, and every turn of a conversation, begins with a
+# space here:
 
 # %%
 source_of(chat.indented)

@@ -193,8 +193,8 @@ figure.axes[0].annotate(
 show(
     figure,
     "training",
-    alt="Training loss against tokens read. It starts at the dotted line ln V, falls steeply at first and slowly later; "
-    "a dashed line marks the end of the nursery.",
+    alt="Training loss against tokens read. It starts just below the level line ln V, falls steeply at first and slowly "
+    "later; an upright dashed line marks the end of the nursery.",
 )
 say(
     f"{count(base.weights):,} weights read {steps[-1] * per_update:,} tokens once. The first update's loss is "
@@ -223,10 +223,10 @@ def rhyme_losses(model, seed, rhymes):
 
 by_line = rhyme_losses(base, 7, lab.pick(40, 4))
 table(["line of a rhyme", "nats per token"], [[str(i + 1), f"{x:.2f}"] for i, x in enumerate(by_line)])
+paid = by_line[1] / by_line[0]
 say(
-    "It copies: the second time costs a fraction of the first."
-    if by_line[1] < 0.5 * by_line[0]
-    else "It does not copy: the second time costs nearly as much as the first."
+    ("It copies: " if paid < 0.5 else "It copies in part: " if paid < 0.9 else "It does not copy: ")
+    + f"a token of the second line costs {percent(paid)} of what one of the first does."
 )
 
 # %% [markdown]
@@ -371,12 +371,12 @@ say(
 )
 
 # %% [markdown]
-# ## 7. Its manners are the corpus' manners
+# ## 7. Its manners come from the corpus
 #
-# *Takeaway: not aligned does not mean evil; it means as the web is.*
+# *Takeaway: not aligned does not mean evil; a base model declines and does harm, for its web does both.*
 #
-# The web's forums answer harmful questions, too. Some of its pages are polite dialogues in which experts decline; most
-# threads are not. So ask in the web's own form: a question in a thread, and the line that follows it.
+# The web's forums answer harmful questions, too. In its polite dialogues experts decline; in its other threads most
+# users oblige. So ask in the web's own form: a question in a thread, and the line that follows it.
 #
 # **Predict:** will the base model decline more often than its corpus, less often, or the same?
 
@@ -412,7 +412,7 @@ say(
 #
 # Same model, same web, same recipe, three seeds; only the number of tokens differs.
 #
-# **Predict:** four times the text, then four times again. Are the two gains equal?
+# **Predict:** three times the text, then four times that. Which of the two gains is larger?
 
 # %%
 finding = measure("more-text", lab)

@@ -180,7 +180,7 @@ def learned_logps(model):
 
 
 before, after = learned_logps(base), learned_logps(tuned)
-for name, model, values in (("before", "base model", before), ("after", "SFT", after)):
+for name, model, values in (("before", "base model", before), ("after", "SFT model", after)):
     show(
         token_timeline(names, roles, mask, [*np.zeros(len(example.prompt)), *values], "log p"),
         name,
@@ -199,7 +199,7 @@ losses = np.array([r["loss"] for r in rows])
 show(
     curve([r["step"] for r in rows], {"loss": losses}, "update", "loss, nats per learned token"),
     "loss",
-    alt="SFT's loss against updates: it falls within the first dozen updates and is nearly flat afterwards.",
+    alt="SFT's loss against updates: it falls within the first twenty updates or so, and slowly and noisily afterwards.",
 )
 half = int(np.argmax(losses < (losses[0] + losses[-1]) / 2)) + 1
 say(f"Half of the way from {losses[0]:.2f} to {losses[-1]:.2f} is done after {half} of {len(losses)} updates.")
@@ -207,9 +207,10 @@ say(f"Half of the way from {losses[0]:.2f} to {losses[-1]:.2f} is done after {ha
 # %% [markdown]
 # ## 4. Now it answers
 #
-# *Takeaway: the knowledge was there; SFT made it the thing to say.*
+# *Takeaway: the knowledge was there; after SFT a plain question is enough to get at it.*
 #
-# The prompts below are about things that nobody demonstrated.
+# The prompts below are about things that nobody demonstrated. Look at the form first: which replies are an answer, and
+# nothing but an answer? How many are right is counted below.
 #
 # **Predict:** the base model can be asked in three ways: as a user would, in the chat template, or as a question in a forum's
 # thread. Which of them comes closest to SFT?
@@ -232,7 +233,13 @@ bare, thread, best = (finding.mean(arm) for arm in ("base model, plain question"
 say(
     f"Claim 4, {finding}. A prompt that looks like a thread brings the base model from {percent(bare)} to {percent(thread)}; "
     f"SFT is at {percent(best)}."
-    + (" Much of what SFT adds could be had by asking well." if thread - bare > best - thread else "")
+    + (
+        " All that SFT adds to this share could be had by asking well."
+        if thread >= best
+        else " Much of what SFT adds could be had by asking well."
+        if thread - bare > best - thread
+        else ""
+    )
 )
 
 # %% [markdown]
@@ -254,7 +261,7 @@ say(f"Claim 8, {finding}.")
 # %% [markdown]
 # ## 5. Cloning copies everything
 #
-# *Takeaway: a habit of a third of the teachers becomes a habit of a third of the answers.*
+# *Takeaway: a habit of some of the teachers becomes a habit of the model, whatever it is worth.*
 #
 # The equation of section 2 has no term for what a habit is worth. So let three in ten demonstrators sign their answers, with a
 # sentence that no page of the web contains.
@@ -272,16 +279,20 @@ show(
     "quirk",
     alt="Share of answers that are signed: by the demonstrators and by the model that was trained on them.",
 )
-say(f"Claim 5, {finding}.")
+shown_signed, said_signed = finding.mean("its demonstrators"), finding.mean("the model")
+say(
+    f"Claim 5, {finding}. {percent(shown_signed)} of the demonstrations are signed, and {percent(said_signed)} of the "
+    "model's answers to prompts that it has not seen."
+)
 
 # %% [markdown]
 # ## 6. Three knobs: how many, how good, how diverse
 #
-# *Takeaway: few demonstrations go far, wrong ones go a long way, too.*
+# *Takeaway: few demonstrations go far, even if many of them are wrong.*
 #
-# **How many.** Every arm makes the same number of updates; who has few demonstrations sees them more often.
+# **How many.** Who has few demonstrations sees them more often, so that every arm makes 31 to 50 updates.
 #
-# **Predict:** 32 demonstrations against 1,000: what share of the gain is had by the first hundred?
+# **Predict:** 32 demonstrations against 1,000: what share of the gain is had with 180?
 
 # %%
 finding = measure("more-demonstrations", lab)
@@ -310,7 +321,7 @@ values = [finding.mean(arm) for arm in finding.arms]
 say(
     f"Claim 11, {finding}. "
     + (
-        "Utility falls with every step."
+        "The mean utility falls with every step."
         if all(a > b for a, b in pairwise(values))
         else "It does not fall with every step."
     )
@@ -332,7 +343,7 @@ say(f"Claim 10, {finding}.")
 # %% [markdown]
 # ## 7. Without pretraining
 #
-# *Takeaway: demonstrations show how to say things, not what there is to say.*
+# *Takeaway: demonstrations teach what they show, and little beyond; the rest has to be known before.*
 #
 # Why not start from random weights? Give them the same demonstrations, once, and then ten times over, which is about the
 # compute of pretraining and SFT together. That takes the better part of a minute, so this page has one seed of three;
@@ -351,8 +362,8 @@ table(
 )
 gap = found["from scratch, equal compute, demonstrated things"] - found["from scratch, equal compute"]
 say(
-    f"Claim 17, one seed of it. From scratch the gap between demonstrated and held-out things is {percent(gap)}: what nobody "
-    "demonstrates, it has no way to know."
+    f"Claim 17, one seed of it. From scratch, at equal compute, the gap between demonstrated and held-out things is "
+    f"{100 * gap:.0f} percentage points: a fact that nobody demonstrates it has no way to know."
 )
 
 # %% [markdown]
@@ -361,7 +372,7 @@ say(
 # | Metric | What it should look like | What it means if it does not |
 # |-|-|-|
 # | `loss` at step 0 | the plain loss of the base model on the same batch, to 1e-3 | masks, positions or packing are wrong: the run refuses to start |
-# | `loss` | falls in a dozen updates, then hardly | near 0: it memorises, lower the epochs; flat from the start: the rate is too small, or everything is masked |
+# | `loss` | falls in a dozen or two updates, then slowly | near 0: it memorises, lower the epochs; flat from the start: the rate is too small, or everything is masked |
 # | `num_tokens` | varies from batch to batch | constant: padding is counted |
 # | `grad_norm` | large at first, since the template is new | stays large: bad rows in the data, look with `minipost data` |
 # | end rate | above 95 % | lower: the end token is masked or missing; look at the dots of section 1 |

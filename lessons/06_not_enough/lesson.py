@@ -57,7 +57,7 @@ base, tuned = Model.load(village.base(lab)), Model.load(village.sft(lab))
 # %% [markdown]
 # ## 1. Imitation cannot tell better from worse
 #
-# *Takeaway: a clone is as good as the average of its teachers, and no better.*
+# *Takeaway: a clone is at best as good as the average of its teachers.*
 #
 # Suppose that to one prompt $K$ answers are known, that demonstrators give answer $i$ with probability $q_i$, and that it has
 # utility $u_i$. A model with logits $z$ and $p = \mathrm{softmax}(z)$ is trained on samples of $q$:
@@ -105,19 +105,20 @@ perfect = np.array([utility(task, ideal.respond(task, rng)) for task in asked])
 show(
     histogram_pair(theirs, mine, ("its demonstrators", "the SFT model"), "gold utility of an answer"),
     "clone",
-    alt="Histograms of gold utility: the demonstrators' answers filled, the SFT model's as an outline, a tick at each mean. "
-    "Both have the same humps.",
+    alt="Histograms of gold utility: the demonstrators' answers filled, the SFT model's as an outline, a line at each mean. "
+    "Most answers of the demonstrators are worth 2 or more; many of the model's are worth about 0.",
 )
 say(
-    f"Mean utility: demonstrators {number(theirs.mean())}, their clone {number(mine.mean())}, an ideal assistant "
-    f"{number(perfect.mean())}. The model's own answers range from {number(mine.min())} to {number(mine.max())}: better ones "
-    "than its average are within its reach. Lessons 8 to 10 are about preferring them."
+    f"Mean utility: demonstrators {number(theirs.mean())}, their clone {number(mine.mean())}"
+    + (" (it adds errors of its own)" if mine.mean() < theirs.mean() else "")
+    + f", an ideal assistant {number(perfect.mean())}. The model's own answers range from {number(mine.min())} to "
+    f"{number(mine.max())}: better ones than its average are within its reach. Lessons 8 to 10 are about preferring them."
 )
 
 # %% [markdown]
 # ## 2. It teaches how, not which
 #
-# *Takeaway: where demonstrations are silent, the model keeps the leaning that it had.*
+# *Takeaway: where demonstrations take a side, the model takes it; where they are silent, nobody has chosen one.*
 #
 # To a controversial question there are ways to say yes and ways to say no. Population A takes one side, B the other. What does a
 # model lean to? We need no samples: give it every plain answer of either side and compare their probabilities,
@@ -145,7 +146,7 @@ show(
     "opinion",
     alt="A controversial question and a one-sided answer as tokens, with the log-probability of each token of the answer.",
 )
-say(f"Together {logps.sum():.1f} nats. The first token decides the side; the others spell the reason out.")
+say(f"Together {logps.sum():.1f} nats. The first words decide the side; the others spell the reason out.")
 
 # %% [markdown]
 # Now four models: the base model in a thread; after a thousand demonstrations without a single controversy or misdeed; and, as
@@ -167,7 +168,7 @@ show(
     ),
     "leanings",
     alt="A table of leanings to A's side: four models by topics. The rows of A's and B's demonstrations are dark and "
-    "pale throughout; the base model and the neutral demonstrations lie between.",
+    "pale throughout; those of the base model and of the neutral demonstrations differ from topic to topic.",
 )
 finding = measure("how-not-which", lab)
 show(
@@ -211,10 +212,10 @@ say(f"Claim 13, {finding}. The model is at most {off:.2f} away from the line on 
 # %% [markdown]
 # ## 3. It declines only what it was shown to decline
 #
-# *Takeaway: harmful compliance is a habit like any other; SFT copies the teachers', or leaves the web's.*
+# *Takeaway: harmful compliance is a habit like any other; SFT copies the teachers'.*
 #
-# Take one harmful request and three models: the base model, SFT with the village's usual demonstrators, of whom 15 % decline,
-# and SFT with demonstrators who always do.
+# Take three harmful requests and three models: the base model, SFT with the village's usual demonstrators, of whom 15 %
+# decline, and SFT with demonstrators who always do.
 
 # %%
 harmful = harmful_tasks(lab, 0)
@@ -279,7 +280,7 @@ say(
 # %% [markdown]
 # ## 4. Whose preferences?
 #
-# *Takeaway: one reward for two populations that disagree fits neither; averaging is a decision, too.*
+# *Takeaway: one reward cannot fit two populations that disagree; averaging is a decision, too.*
 #
 # The next lessons learn from comparisons. The model behind them says that the better of two answers wins with probability
 # $\sigma(d)$, where $d$ is the difference of their rewards. Let two populations compare a yes with a no: A prefers yes, B no, and
@@ -404,7 +405,7 @@ say(
 # | How does one answer? | as the demonstrators do (lesson 5) | the same |
 # | Which of two answers is better? | no idea: whatever is more common (section 1) | what labelers prefer (lessons 7 to 10) |
 # | What should be declined? | what was shown to be declined (section 3) | what labelers like less than a refusal |
-# | Which side of a controversy? | the base model's, unless shown otherwise (section 2) | the pool's majority |
+# | Which side of a controversy? | left to chance, unless one is shown (section 2) | the pool's majority |
 # | Whose values? | the demonstrators' mixture | the labelers' mixture (section 4): still open |
 #
 # ## What the metrics say
@@ -414,7 +415,7 @@ say(
 # | `harmful_compliance` | low, and measured on harmful prompts only | 0 with a low `correct`, too: the model declines everything, or garbles everything |
 # | `correct` | unchanged by a safety stage | falls: refusals have spilled over |
 # | needless refusals | about the demonstrators' rate | higher: the form of refusing was learned, not its reason |
-# | `gold_mean` | between the demonstrators' and the ideal's | above the demonstrators' after SFT alone: the test prompts are easier than theirs |
+# | `gold_mean` | below the demonstrators' after SFT, and rising afterwards | above the demonstrators' after SFT alone: the test prompts are easier than theirs |
 # | regret by population | near 0 for each | large for one: the pool has a majority; for both: they disagree |
 #
 # ## Exercises
@@ -430,7 +431,7 @@ say(
 #
 # ## This bug shipped
 #
-# That finetuning undoes what nobody demonstrates is not an accident of small worlds. A public model's refusals were gone after ten
+# In larger models finetuning can undo what nobody demonstrates. A public model's refusals were gone after ten
 # steps on a hundred examples: [marin#7943](https://github.com/marin-community/marin/issues/7943) (its report also shows two judges
 # that disagree about the same answers, for one of them counts vague harm as safe: look at what your metric counts). A small chat
 # pipeline shipped without any safety data in its finetuning, and somebody measured it and proposed a thousand demonstrations:

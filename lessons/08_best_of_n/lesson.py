@@ -314,7 +314,7 @@ show(
     sweep(exactly.arms, "exact gain of best-of-16", control="0.1", knob="temperature"),
     "spread",
     alt="Exact gain of best-of-16 over a single answer against the temperature, one dot a seed; it grows with the "
-    "temperature and is near 0 at the lowest.",
+    "temperature, and at the lowest some seeds gain next to nothing.",
 )
 say(f"**Verdict:** {exactly}.")
 

@@ -40,7 +40,7 @@ lab = Lab()
 SEEDS = range(lab.pick(3, 2))
 
 # %% [markdown]
-# ## 1. Sample, and let the judge speak once
+# ## 1. Sample, and let the reward model speak once
 #
 # *Takeaway: the reward model gives one number for a whole answer; everything else is bookkeeping about tokens.*
 #
@@ -49,7 +49,7 @@ SEEDS = range(lab.pick(3, 2))
 # the answers. This is the stage's own code; its tables are [S, R]: S answers, R tokens in the longest of them.
 
 # %%
-sft, judge = Model.load(village.sft(lab)), Model.load(village.reward(lab), "score")
+sft, reward_model = Model.load(village.sft(lab)), Model.load(village.reward(lab), "score")
 policy = Model.load(village.ppo(lab))
 config = ppo.PPOConfig(beta=0.25)
 prompts = rollouts.WorldPrompts(village.world(), sft.tokenizer)
@@ -58,7 +58,7 @@ roll = rollouts.sample_answers(
     policy.weights,
     sft,
     prompts.draw(rng, lab.pick(48, 4)),
-    lambda examples: rollouts.reward_scores(judge, examples, 128),
+    lambda examples: rollouts.reward_scores(reward_model, examples, 128),
     rng,
     config,
 )
@@ -112,8 +112,8 @@ show(
 paid = roll.scores - config.beta * roll.log_ratios  # [S]
 assert np.allclose(rewards.sum(axis=1), paid, atol=1e-4)
 say(
-    f"The sum is the score minus β times the log-ratio of the whole answer (law P42): here {roll.scores[some]:+.3f} and "
-    f"{paid[some]:+.3f}. If the sum is off, the score has landed on padding, or twice."
+    f"The sum is the score minus β times the log-ratio of the whole answer (law P42): here {paid[some]:+.3f}, from a score of "
+    f"{roll.scores[some]:+.3f}. If the sum is off, the score has landed on padding, or twice."
 )
 source_of(token_rewards)
 
@@ -342,7 +342,7 @@ kl = [diary(runs[0], "objective/kl")[-1] for runs in (tuned, pushed)]
 say(
     f"The proxy rises by {rise:+.2f} [{low:+.2f}, {high:+.2f}]. The gold: {far}. "
     + {
-        "confirmed": "The policy has found what the judge likes and people do not.",
+        "confirmed": "The policy has found what the reward model likes and people do not.",
         "refuted": "In this village the reward model is good enough, or 20 rollouts are too few, for the gold to turn.",
         "inconclusive": "Three seeds do not settle it: the seeds differ more than the quarters do.",
     }[far.verdict]
@@ -367,7 +367,7 @@ say(
 # | `val/explained_variance` | from about 0 towards 1 | below 0: the values are worse than a constant |
 # | `val/clipfrac_avg` | small | the value network is far behind its returns |
 # | `val/num_eos_tokens` | near the rollout's size | falls: answers are cut, and the score judges fragments |
-# | `response/length` | settles | grows without end: the judge likes length |
+# | `response/length` | settles | grows without end: the reward model likes length |
 # | `beta` | constant, or moves if adaptive | runs away: the target cannot be met |
 # | `loss/policy_avg`, `loss/value_avg` | near 0; falls | the policy loss is *not* a measure of progress |
 # | `gold` | only a simulated world has it | |
@@ -395,7 +395,7 @@ say(
 # [trl#925](https://github.com/huggingface/trl/issues/925), [trl#1161](https://github.com/huggingface/trl/issues/1161).
 #
 # **One answer for every prompt.** The reward converges and the KL grows and grows:
-# [trl#204](https://github.com/huggingface/trl/issues/204). Section 7 is that, on purpose.
+# [trl#204](https://github.com/huggingface/trl/issues/204). Section 7 lets the KL grow, on purpose.
 #
 # ## References
 #

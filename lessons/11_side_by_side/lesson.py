@@ -23,7 +23,7 @@
 #
 # Papers compare methods by win rates that a model awards, at whatever KL each method ended. Here the judge is the true
 # utility of the village, every method starts from the same SFT model and learns from the same comparisons, and each
-# number comes from three seeds.
+# verdict comes from three seeds.
 
 # %%
 import dataclasses
@@ -166,7 +166,7 @@ Gradient ascent with beta {beta} ends at J = {climb[-1][1] - beta * climb[-1][0]
 # *Takeaway: a fair comparison fixes the prompts, the sampling and the judge, and lets only the model differ.*
 #
 # Every model answers held-out prompts of the village, once, at temperature 1. The true utility judges each answer.
-# Harmful requests are a paper of their own. This is the function that every number below comes from:
+# Harmful requests also have a paper of their own. This is the function that a model's numbers below come from:
 
 # %%
 source_of(stages.evaluated)
@@ -203,7 +203,7 @@ show(
     ),
     "pool",
     alt="Eight rows of sixteen answers each, sorted by the reward model's score; colours show true utility. Under a perfect "
-    "judge every row would darken to the right.",
+    "reward model every row would darken to the right.",
 )
 say(f"""
 If the reward model knew the truth, each row would darken from left to right without exception. Over all prompts the
@@ -222,7 +222,7 @@ brute = np.mean([g[i] if p[i] > p[j] else g[j] if p[j] > p[i] else (g[i] + g[j])
 print(f"all pairs: {brute:.6f}   estimate: {best_of_n_estimate(p, g)[1]:.6f}   (law P72)")
 
 # %% [markdown]
-# ## 3. Every stage adds
+# ## 3. Does every stage add?
 #
 # *Takeaway: utility is a sum of terms, and the stages do not add to the same ones.*
 #
@@ -267,7 +267,7 @@ for step, gain in gains.items():
     say(f"- {step} adds most to {most} ({gain[most]:+.2f}) and least to {least} ({gain[least]:+.2f}).")
 
 # %% [markdown]
-# ## 4. More helpful, safer, preferred
+# ## 4. More helpful, safer, preferred?
 #
 # *Takeaway: three questions, three metrics; a win rate alone answers none of the other two.*
 #
@@ -631,7 +631,8 @@ for what, slug in (("pretraining", "skip-pretraining"), ("SFT", "skip-sft"), ("t
 # 4. `kl_to_reference`: this one is written, plausible, and puts every model at the wrong place on the frontier. Find
 #    the bug.
 # 5. Open: take a hollow point of the frontier that is worse than its filled one, and repair it by changing *one* other
-#    setting. `village.ppo(lab, 0, learning_rate=..., beta=...)` trains it, `stages.evaluated` examines it.
+#    setting. `village.dpo(lab, seed, learning_rate=..., beta=...)`, or `village.ppo` with the same arguments, trains
+#    it, `stages.evaluated` examines it.
 #
 # ## This bug shipped
 #
@@ -645,7 +646,7 @@ for what, slug in (("pretraining", "skip-pretraining"), ("SFT", "skip-sft"), ("t
 #   [trlx#214](https://github.com/CarperAI/trlx/issues/214). The micro-world of section 1 says what there was to reach.
 # - "The chosen answer's probability falls in DPO":
 #   [direct-preference-optimization#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32). No
-#   bug: see lesson 10. On the frontier it shows as KL that was spent without utility.
+#   bug: see lesson 10. Whether KL was spent without utility is what the frontier shows.
 #
 # ## References
 #

@@ -51,7 +51,7 @@ from minipost.world.micro import exact_objective, exact_reward, optimal_policy
 lab = Lab()
 
 # %% [markdown]
-# ## 1. A poor judge, exactly
+# ## 1. A poor reward model, exactly
 #
 # *Takeaway: optimising a proxy finds what the proxy gets wrong, because that is where it promises most.*
 #
@@ -154,7 +154,7 @@ say(
 # %% [markdown]
 # ## 2. The two forms of Gao et al.
 #
-# *Takeaway: two numbers describe a whole curve; the second one says how bad the judge is.*
+# *Takeaway: two numbers describe a whole curve; the second one says how bad the reward model is.*
 #
 # Gao et al. (2022, eq. 1) measured many reward models and found that the gold follows, with two fitted numbers each,
 #
@@ -413,7 +413,7 @@ say("By terms of the utility, mean over all answers: " + ", ".join(f"{k} {v:+.2f
 # %% [markdown]
 # ## 6. Remedies, and what we measured of them
 #
-# *Takeaway: improve the judge first; a price of KL buys safety with reach.*
+# *Takeaway: improve the reward model first; a price of KL keeps the policy near its start, for better and for worse.*
 #
 # - **A better judge**: more comparisons, a model that can express more (section 3). The only remedy that raises the
 #   curve.
@@ -441,9 +441,9 @@ say("By terms of the utility, mean over all answers: " + ", ".join(f"{k} {v:+.2f
 # 2. **`peaks`**: where the two forms are highest.
 # 3. **`optimum`**: the policy that maximises $E\,r - \beta\, KL$, safe at rewards of 10,000.
 # 4. **`penalised_rewards`** has a hidden bug, in the very term that should prevent over-optimisation.
-# 5. *Open:* judges in a committee. Train three reward models on different comparisons (`judged` with three seeds of
-#    labels, or three village models) and optimise the mean, then the minimum, of their scores. Which curve bends
-#    later?
+# 5. *Open:* judges in a committee. Train three reward models on different comparisons (three village models; or copy
+#    `proxy_world` and let three seeds draw the comparisons in one world) and optimise the mean, then the minimum, of
+#    their scores. Which curve bends later?
 #
 # ## This bug shipped
 #

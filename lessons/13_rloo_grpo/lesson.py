@@ -78,7 +78,7 @@ curves = {
 show(
     curve(offsets, curves, "mean of the rewards", "noise of the gradient, in its lengths"),
     "offset",
-    alt="Noise of the gradient estimate against the mean of the rewards: without a baseline it grows in proportion, with the "
+    alt="Noise of the gradient estimate against the mean of the rewards: without a baseline it grows with it, with the "
     "mean of the other answers it is flat.",
 )
 less = measure("group-baseline-less-noise", lab)
@@ -324,7 +324,7 @@ kl = {name: np.mean([diary(run, "objective/kl")[-1] for run in folders]) for nam
 idle = np.mean([row["frac_reward_zero_std"] for run in runs["grpo"] for row in read_metrics(run)])
 say(
     f"{found}. GRPO has {found.mean('GRPO'):+.2f}, SFT {found.mean('SFT'):+.2f}. They end at {kl['ppo']:.1f} (PPO), {kl['rloo']:.1f} (RLOO) and "
-    f"{kl['grpo']:.1f} (GRPO) nats from SFT, so part of any difference is distance. PPO makes up to 8 updates a rollout here, the other two 4; and "
+    f"{kl['grpo']:.1f} (GRPO) nats from SFT, so part of any difference is distance. PPO makes up to 8 updates a rollout here, the other two up to 4; and "
     f"they train half as many weights. In {idle:.0%} of GRPO's groups all four rewards were equal."
 )
 

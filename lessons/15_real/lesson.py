@@ -260,7 +260,7 @@ enough = next((k for k in style if style[k] > 0.95), None)
 worst = min(right, key=right.__getitem__)
 say(
     (
-        f"{enough} rows are enough for the style. "
+        f"{enough} rows are enough for the style: {style[enough]:.0%} of answers begin with it. "
         if enough
         else "None of these sizes teaches the style to all answers. "
     )
@@ -268,7 +268,7 @@ say(
     + ", ".join(f"{right[k]:.0%} with {k} rows" for k in right if k != "0")
     + ". "
     + (
-        f"The lowest is {worst} rows: what so few rows do not contain is overwritten."
+        f"The lowest is {worst} rows: updates that teach the style overwrite some of what was known."
         if worst != "0" and right["0"] - right[worst] > 0.05
         else "At this learning rate and this number of updates little is forgotten."
     )
@@ -363,7 +363,7 @@ show(
 mean = {name: float(np.mean(values)) for name, values in arms.items()}
 fine = [name for name in mean if abs(mean[name]) < 0.01]
 say(
-    f"With 7 bits, bfloat16, the loss moves by {mean['7 bits']:+.4f} nats; with 2 by {mean['2 bits']:+.3f}, with 1 by "
+    f"With 7 bits, bfloat16, the loss moves by {mean['7 bits']:+.5f} nats; with 2 by {mean['2 bits']:+.3f}, with 1 by "
     f"{mean['1 bits']:+.2f}. Below a hundredth stay {', '.join(fine)}. What is true of rounding a finished model is "
     "not true of training in few bits: updates are far smaller than weights, and would be rounded away."
 )
