@@ -100,12 +100,12 @@ def draw(ax: Axes, curve: Curve, title: str) -> None:
 
 
 @styled
-def both_ways(judge: ProxyWorld) -> Figure:
+def both_ways(proxy: ProxyWorld) -> Figure:
     """Best-of-n beside the optimum of RLHF."""
     figure = Figure(figsize=(2 * WIDTH, HEIGHT), layout="constrained")
     left, right = figure.subplots(1, 2)
-    draw(left, judge.best_of_n(), "best-of-n")
-    draw(right, judge.rl(), "RLHF's optimum")
+    draw(left, proxy.best_of_n(), "best-of-n")
+    draw(right, proxy.rl(), "RLHF's optimum")
     return figure
 
 
@@ -228,11 +228,11 @@ for slug in ("bon-form", "rl-form"):
     say(f"**Verdict:** {measure(slug, lab)}.")
 
 # %% [markdown]
-# Gao's forms were found with transformers as policies and judges. Take them as summaries of a curve, and be careful
+# Gao's forms were found with transformers as policies and reward models. Take them as summaries of a curve, and be careful
 # with what they say about its *end*: in this world nobody gets further away than $-\log \pi_0$ of the proxy's
 # favourite, and there both curves simply stop.
 #
-# ## 3. What helps: a better judge
+# ## 3. What helps: a better reward model
 #
 # *Takeaway: more comparisons, and a model that can express what people like, move the whole curve up.*
 #
@@ -275,7 +275,7 @@ slopes = {k: fit(bon_form, c.d, c.gold) for k in (20, 60, 200) for c in [proxy_w
 table(["comparisons a prompt", "a", "b"], [[k, f"{a:.2f}", f"{b:.2f}"] for k, (a, b) in slopes.items()])
 
 # %% [markdown]
-# ### One knob: what the judge can express
+# ### One knob: what the reward model can express
 #
 # A smaller reward model, which sees which words a response says and not how they follow each other, learns from the
 # same 200 comparisons. More data would not help it: what it cannot express it will never learn.
@@ -291,7 +291,7 @@ show(
 say(f"**Verdict:** {larger}.")
 
 # %% [markdown]
-# ## 4. Does that hold for the village's judge?
+# ## 4. Does that hold for the village's reward model?
 #
 # *Takeaway: what is exact in a small world is an experiment in a larger one.*
 #
@@ -415,20 +415,20 @@ say("By terms of the utility, mean over all answers: " + ", ".join(f"{k} {v:+.2f
 #
 # *Takeaway: improve the reward model first; a price of KL keeps the policy near its start, for better and for worse.*
 #
-# - **A better judge**: more comparisons, a model that can express more (section 3). The only remedy that raises the
+# - **A better reward model**: more comparisons, a model that can express more (section 3). The only remedy that raises the
 #   curve.
 # - **A price of KL, or stopping early**: go less far along the same curve. Gao et al. (section 3.6) found that a
 #   price of KL acts like stopping early, and does not change the gold that is reached at a distance.
-# - **Fresh comparisons of what the policy says now**: the judge learns about the places that the policy goes to.
+# - **Fresh comparisons of what the policy says now**: the reward model learns about the places that the policy goes to.
 #   Iterated RLHF (Bai et al. 2022, section 4.5) does that weekly.
-# - **Several judges, and the lowest of their scores**: errors by chance differ from judge to judge (the last exercise).
+# - **Several reward models, and the lowest of their scores**: errors by chance differ from model to model (the last exercise).
 #
 # ## What the metrics say
 #
 # | Metric | What it should look like | What it means if it does not |
 # |-|-|-|
-# | `objective/scores` | rises, ever more slowly | rises without end: it has found a hole in the judge, read samples |
-# | `objective/kl` | rises to where the price balances the gain | no balance: beta is too small for this judge |
+# | `objective/scores` | rises, ever more slowly | rises without end: it has found a hole in the reward model, read samples |
+# | `objective/kl` | rises to where the price balances the gain | no balance: beta is too small for this reward model |
 # | `gold`, or fresh labels of samples | rises with the scores | flat or falling while scores rise: stop |
 # | `response/length` | about the demonstrations' | drifts: length is the commonest hole |
 # | `objective/entropy` | falls slowly | collapses: one answer to everything |
@@ -441,7 +441,7 @@ say("By terms of the utility, mean over all answers: " + ", ".join(f"{k} {v:+.2f
 # 2. **`peaks`**: where the two forms are highest.
 # 3. **`optimum`**: the policy that maximises $E\,r - \beta\, KL$, safe at rewards of 10,000.
 # 4. **`penalised_rewards`** has a hidden bug, in the very term that should prevent over-optimisation.
-# 5. *Open:* judges in a committee. Train three reward models on different comparisons (three village models; or copy
+# 5. *Open:* reward models in a committee. Train three reward models on different comparisons (three village models; or copy
 #    `proxy_world` and let three seeds draw the comparisons in one world) and optimise the mean, then the minimum, of
 #    their scores. Which curve bends later?
 #
@@ -455,7 +455,7 @@ say("By terms of the utility, mean over all answers: " + ", ".join(f"{k} {v:+.2f
 # ([trl#1005](https://github.com/huggingface/trl/issues/1005)).
 #
 # And sometimes it is what it looks like: the reward goes up and everything gets the same answer
-# ([trl#204](https://github.com/huggingface/trl/issues/204)), a judge with 90 % accuracy is talked into repetitions
+# ([trl#204](https://github.com/huggingface/trl/issues/204)), a reward model with 90 % accuracy is talked into repetitions
 # ([safe-rlhf#71](https://github.com/PKU-Alignment/safe-rlhf/issues/71)), every prompt is answered with a log statement
 # ([trl#242](https://github.com/huggingface/trl/issues/242)).
 #
