@@ -108,6 +108,9 @@ def loaded(path: Path) -> ModuleType:
     except UserError:
         raise
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "hypothesis":
+            fix = "pip install 'minipost[laws]'"
+            raise LessonError(f"Exercises are checked with Hypothesis, which is not installed: {fix}.") from None
         message = " ".join(str(error).split())
         raise LessonError(f"Importing {path} raised {type(error).__name__}: {message}; correct that first.") from None
     return module

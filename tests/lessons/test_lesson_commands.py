@@ -159,3 +159,17 @@ def test_build_says_which_pages_are_stale(
     for lesson in ("3", "all"):
         assert main(["build", lesson, "--check"]) == 1
         assert capsys.readouterr().err == "stale: 03_small has no page\n"
+
+
+def test_exercises_without_hypothesis_say_what_to_install() -> None:
+    """`pip install -e .` brings no Hypothesis: one sentence, and no traceback."""
+    code = (
+        "import sys; sys.modules['hypothesis'] = None; from minipost import cli; sys.exit(cli.main(['exercise', '1']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    fix = "pip install 'minipost[laws]'"
+    assert (
+        done.stderr
+        == f"minipost exercise: error: Exercises are checked with Hypothesis, which is not installed: {fix}.\n"
+    )
