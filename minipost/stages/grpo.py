@@ -32,8 +32,7 @@ import numpy as np
 
 from minipost.autograd import Tensor
 from minipost.config import parse
-from minipost.losses import Reduction, aggregate, k3, penalize_missing_end, policy_loss, ratio_statistics
-from minipost.losses import advantages as estimators
+from minipost.losses import Reduction, aggregate, grpo, k3, penalize_missing_end, policy_loss, ratio_statistics, rloo
 from minipost.model import AdamW, Array, Model, ModelConfig, heads, value_and_grad
 from minipost.runs import Run
 from minipost.stages.base import StageError, by_thread, known_answer, require_positive, run_folder, updates
@@ -151,7 +150,7 @@ def rollout(
     rewards = penalize_missing_end(answers.scores, answers.ended, config.missing_end_penalty, "subtract")
     if config.method == "rloo":
         rewards = rewards - config.beta * answers.log_ratios
-    compare = estimators.rloo if config.method == "rloo" else estimators.grpo
+    compare = rloo if config.method == "rloo" else grpo
     advantages = compare(rewards.reshape(config.prompts, config.group)).reshape(-1)  # [G, K] -> [S]
     return Rollout(**vars(answers), rewards=rewards, advantages=advantages)
 
