@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from minipost.kernels.blas import set_blas_threads
 
 from benchmarks import machine
 from benchmarks.harness import BenchmarkError, say, spread
@@ -22,7 +23,6 @@ from benchmarks.ladders.rungs import Ladder
 from benchmarks.sizes import Size, size_named
 from benchmarks.table import disturbed, figure, ratio, save, show
 from minipost.config import parse
-from minipost.kernels.blas import set_blas_threads
 
 IDEA = "what it changes"
 

@@ -10,8 +10,8 @@ import numpy as np
 from benchmarks.ladders.rungs import Ladder, Rung
 from benchmarks.package_kernels import attention_forward
 from minipost.kernels import attention
-from minipost.kernels.blas import gemm
 from minipost.kernels.jit import kernel
+from minipost.kernels.matmul import gemm
 
 
 def batched_products(q: Any, k: Any, v: Any) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.ladders.rungs import Ladder, Rung
 from benchmarks.package_kernels import nll_both, nll_both_reference
 from minipost.kernels import cross_entropy
-from minipost.kernels.blas import gemm
 from minipost.kernels.jit import kernel
+from minipost.kernels.matmul import gemm
 
 
 @kernel

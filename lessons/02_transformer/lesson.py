@@ -33,7 +33,7 @@ from lessons.tools import say, show, source_of, table
 from lessons.tools.pictures import attention_map, curve, heat, sweep
 from minipost.autograd import check_gradient, fused
 from minipost.kernels import adamw, attention, cross_entropy, decode, rms_norm, rope, swiglu
-from minipost.kernels.blas import matmul_into
+from minipost.kernels.matmul import matmul_into
 from minipost.model import Model, generate, hidden_states, output_weight, shapes
 from minipost.model.transformer import rotary_table, trunk
 from minipost.report.style import canvas, colour, note, styled

@@ -17,14 +17,12 @@ import numpy as np
 
 from minipost.autograd.tensor import Array, AutogradError, Tensor, record, value
 from minipost.kernels import attention as attention_kernel
-from minipost.kernels import blas
 from minipost.kernels import cross_entropy as cross_entropy_kernel
 from minipost.kernels import embedding as embedding_kernel
 from minipost.kernels import rms_norm as rms_norm_kernel
 from minipost.kernels import rope as rope_kernel
 from minipost.kernels import swiglu as swiglu_kernel
-
-FEW = 64  # rows for which it does not pay to turn a weight around
+from minipost.kernels.matmul import matmul_into
 
 
 def linear(x: Any, weight: Any) -> Any:
@@ -35,20 +33,17 @@ def linear(x: Any, weight: Any) -> Any:
     dtype = np.result_type(xv, wv)  # a product has one type throughout
     xv, wv = xv.astype(dtype, copy=False), wv.astype(dtype, copy=False)
     y = np.empty((len(xv), len(wv)), dtype)
-    if len(xv) < FEW:
-        np.matmul(xv, wv.T, out=y)
-    else:
-        blas.product(xv, np.ascontiguousarray(wv.T), y)
+    matmul_into(xv, wv, y, False, True, 1.0, 0.0)
 
     def vjp(g: Array) -> tuple[Array | None, Array | None]:
         """A constant costs no product: a frozen weight (LoRA), or the first layer's input."""
         g, dx, dw = np.ascontiguousarray(g, dtype), None, None
         if isinstance(x, Tensor):
             dx = np.empty_like(xv)
-            blas.product(g, wv, dx)
+            matmul_into(g, wv, dx, False, False, 1.0, 0.0)
         if isinstance(weight, Tensor):
             dw = np.empty_like(wv)
-            blas.product_of_transposed(g, xv, dw, 0.0)
+            matmul_into(g, xv, dw, True, False, 1.0, 0.0)
         return dx, dw
 
     return record(y, (x, weight), vjp)

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from minipost.kernels.blas import gemm
 from minipost.kernels.jit import exp, inlined, kernel, largest
+from minipost.kernels.matmul import gemm
 
 TILE = 32  # queries at a time: 32 x 128 scores are 16 KB, half of a core's first cache
 

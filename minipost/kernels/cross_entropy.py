@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minipost.kernels.blas import gemm, product, product_of_transposed
 from minipost.kernels.jit import exp, inlined, kernel, largest
+from minipost.kernels.matmul import gemm
 
 CHUNK = 128  # rows of logits at a time: 128 x 2048 floats are 1 MB
 
@@ -87,9 +87,9 @@ def logps_backward(
                     log_p = np.log(row[j]) if row[j] > 0 else hidden.dtype.type(0)
                     row[j] *= -(gl + ge * (log_p + entropy))
             row[targets[i]] += gl
-        product(chunk, weight, dhidden[lo:hi])
+        gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0, 0.0)
         if len(dweight) > 0:
-            product_of_transposed(chunk, hidden[lo:hi], dweight, 1.0)
+            gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0, 1.0)
 
 
 @kernel
@@ -111,7 +111,7 @@ def weighted_nll(hidden: Any, weight: Any, targets: Any, weights: Any, dhidden: 
             for j in range(V):
                 row[j] *= weights[i]
             row[targets[i]] -= weights[i]
-        product(chunk, weight, dhidden[lo:hi])
+        gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0, 0.0)
         if len(dweight) > 0:
-            product_of_transposed(chunk, hidden[lo:hi], dweight, 1.0)
+            gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0, 1.0)
     return loss

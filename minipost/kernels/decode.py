@@ -16,8 +16,8 @@ import numpy as np
 
 from minipost.kernels import rms_norm, swiglu
 from minipost.kernels.attention import softmax_row
-from minipost.kernels.blas import TILE, gemm, rows_together
 from minipost.kernels.jit import inlined, kernel
+from minipost.kernels.matmul import columns_of, gemm
 from minipost.kernels.rope import rotate_row
 
 
@@ -60,13 +60,14 @@ def layer(
 
 
 def panels(w: Any) -> Any:
-    """W[out, in] for `project` with several rows: the same shape, but `TILE` rows of W lie together, transposed.
+    """W[out, in] for `project` with several rows: the same shape, but cut into the product's panels, made once.
 
-    A matrix product of a few rows is bound by how fast W can be read. OpenBLAS repacks whole rows of W each time, and
-    columns are read with a stride; panels are neither: 30 -> 67 GFLOP/s for 8 rows and a cold W[1408, 256].
+    A product of a few rows is bound by how fast W can be read. Made at each step, panels would cost more than the
+    product itself: 30 -> 67 GFLOP/s for 8 rows and a cold W[1408, 256].
     """
-    whole = len(w) // TILE * TILE
-    upper = w[:whole].reshape(-1, TILE, w.shape[1]).swapaxes(1, 2)
+    width = columns_of(w)
+    whole = len(w) // width * width
+    upper = w[:whole].reshape(-1, width, w.shape[1]).swapaxes(1, 2)
     return np.concatenate([upper.ravel(), w[whole:].T.ravel()]).reshape(w.shape)
 
 
@@ -87,13 +88,11 @@ def project(x: Any, w: Any, by_rows: bool, beta: float, y: Any) -> None:
                     total += weights[i] * row[i]
                 out[o] = total if beta == 0 else total + out[o]
         return
-    flat = w.reshape(-1)
-    together = rows_together(B, TILE, fan_in)
-    for o0 in range(0, fan_out, TILE):
-        o1 = min(o0 + TILE, fan_out)
+    flat, width = w.reshape(-1), columns_of(w.dtype.type(0))
+    for o0 in range(0, fan_out, width):
+        o1 = min(o0 + width, fan_out)
         panel = flat[o0 * fan_in : o1 * fan_in].reshape(fan_in, o1 - o0)
-        for b in range(0, B, together):
-            gemm(x[b : b + together], panel, y[b : b + together, o0:o1], False, False, 1.0, beta)
+        gemm(x, panel, y[:, o0:o1], False, False, 1.0, beta)
 
 
 @inlined

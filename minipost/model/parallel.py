@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minipost.autograd import Tensor
-from minipost.kernels.blas import set_blas_threads
 from minipost.model.config import Array
 
 S = TypeVar("S")
@@ -37,7 +36,6 @@ def map_shards(function: Callable[[S], Any], shards: Sequence[S]) -> list[Any]:
     Each thread takes the next shard as soon as it has finished one. A helper thread gets one task for all its shards,
     because handing a task to a thread takes time. An error in any shard is raised once all threads have stopped.
     """
-    set_blas_threads(1)
     results: list[Any] = [None] * len(shards)
     waiting = iter(range(len(shards)))  # shared by the threads, which needs next() to be atomic: it is, under the GIL
 

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minipost.autograd import Tensor, check_gradient, fused
-from minipost.kernels import adamw, attention, blas, cross_entropy, decode, embedding, rms_norm, rope, sample, swiglu
+from minipost.kernels import adamw, attention, cross_entropy, decode, embedding, matmul, rms_norm, rope, sample, swiglu
 from minipost.kernels.jit import largest
 
 seeds = st.integers(0, 2**32 - 1)
@@ -36,7 +36,7 @@ def test_gemm(dtype: type, n: int, k: int, m: int, ta: bool, tb: bool, seed: int
     b = rng.normal(size=(m, k) if tb else (k, m)).astype(dtype)
     c = rng.normal(size=(n, m)).astype(dtype)
     expected = 0.5 * (a.T if ta else a) @ (b.T if tb else b) + 2 * c
-    blas.matmul_into(a, b, c, ta, tb, 0.5, 2.0)
+    matmul.matmul_into(a, b, c, ta, tb, 0.5, 2.0)
     close(c, expected)
 
 
@@ -267,7 +267,7 @@ def test_a_projection_is_the_product_however_its_matrix_is_stored(B: int, fan_in
         np.testing.assert_allclose(found, x @ w.T + beta * y, atol=1e-12)
 
 
-@pytest.mark.parametrize("rows", [3, fused.FEW])
+@pytest.mark.parametrize("rows", [3, 64])
 def test_a_linear_layer_of_mixed_types_has_the_wider_one_throughout(rows: int) -> None:
     rng = np.random.default_rng(rows)
     x, w = Tensor(rng.normal(size=(rows, 5))), Tensor(rng.normal(size=(4, 5)).astype(np.float32))
@@ -277,21 +277,3 @@ def test_a_linear_layer_of_mixed_types_has_the_wider_one_throughout(rows: int) -
     np.testing.assert_allclose(x.grad, g @ w.data, rtol=1e-5)
     np.testing.assert_allclose(w.grad, g.T @ x.data, rtol=1e-12)
     assert y.dtype == x.grad.dtype == np.float64
-
-
-@check
-@given(
-    m=st.integers(1, 300), k=st.integers(1, 300), n=st.integers(1, 150), dtype=st.sampled_from([np.float32, np.float64])
-)
-@example(m=1030, k=600, n=130, dtype=np.float32)  # tiles in all three directions, none of which divides
-def test_products_in_tiles_are_products(m: int, k: int, n: int, dtype: type) -> None:
-    rng = np.random.default_rng(m + k + n)
-    a, b, start = (rng.normal(size=s).astype(dtype) for s in ((m, k), (k, n), (m, n)))
-    close = {"rtol": 1e-3, "atol": 1e-3} if dtype == np.float32 else {"rtol": 1e-9, "atol": 1e-9}
-    out = np.full_like(start, np.nan)
-    blas.product(a, b, out)
-    np.testing.assert_allclose(out, a @ b, **close)
-    blas.product_of_transposed(np.ascontiguousarray(a.T), b, start_and := start.copy(), 1.0)
-    np.testing.assert_allclose(start_and, a @ b + start, **close)
-    blas.product_of_transposed(np.ascontiguousarray(a.T), b, out, 0.0)
-    np.testing.assert_allclose(out, a @ b, **close)
