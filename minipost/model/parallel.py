@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,10 +26,20 @@ Loss = Callable[[dict[str, Tensor], S], tuple[Tensor, dict[str, float]]]
 
 @lru_cache(maxsize=1)
 def threads() -> int:
-    """How many shards work at a time: MINIPOST_THREADS, else OMP_NUM_THREADS, else the cores, at most 8."""
+    """How many shards work at a time: MINIPOST_THREADS, else OMP_NUM_THREADS, else `cores()`."""
     asked = os.environ.get("MINIPOST_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(asked) if asked.isdigit() and int(asked) > 0 else min(cores, 8)
+    return int(asked) if asked.isdigit() and int(asked) > 0 else cores()
+
+
+def cores(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """The cores that this process may use: those of its affinity, at most as many as its container's limit (cgroup v2)
+    needs. The file `limit` holds microseconds of CPU time and of the period in which they may be used, or "max"."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = limit.read_text(encoding="ascii").split()
+    except (OSError, ValueError):  # no container, another system, an older kernel
+        return available
+    return available if quota == "max" else min(available, max(1, -(-int(quota) // int(period))))
 
 
 def map_shards(function: Callable[[S], Any], shards: Sequence[S]) -> list[Any]:
@@ -45,10 +56,11 @@ def map_shards(function: Callable[[S], Any], shards: Sequence[S]) -> list[Any]:
         for i in waiting:
             results[i] = function(shards[i])
 
-    helpers = [_pool().submit(work) for _ in range(min(threads(), len(shards)) - 1)]
+    helpers = [_pool(threads()).submit(work) for _ in range(min(threads(), len(shards)) - 1)]
     try:
         work()
     finally:
+        wait(helpers)
         for helper in helpers:
             helper.result()
     return results
@@ -86,5 +98,6 @@ def value_and_grad(
 
 
 @lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, threads() - 1), thread_name_prefix="minipost")
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """The helpers of the caller's thread."""
+    return ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="minipost")
