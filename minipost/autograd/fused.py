@@ -35,7 +35,8 @@ def linear(x: Any, weight: Any) -> Any:
     dtype = np.result_type(xv, wv)  # a product has one type throughout
     xv, wv = xv.astype(dtype, copy=False), wv.astype(dtype, copy=False)
     y = np.empty((len(xv), len(wv)), dtype)
-    if len(xv) < FEW:
+    empty = 0 in (*xv.shape, len(wv))  # NumPy's products are defined then
+    if len(xv) < FEW or empty:
         np.matmul(xv, wv.T, out=y)
     else:
         blas.product(xv, np.ascontiguousarray(wv.T), y)
@@ -43,6 +44,8 @@ def linear(x: Any, weight: Any) -> Any:
     def vjp(g: Array) -> tuple[Array | None, Array | None]:
         """A constant costs no product: a frozen weight (LoRA), or the first layer's input."""
         g, dx, dw = np.ascontiguousarray(g, dtype), None, None
+        if empty:
+            return g @ wv, g.T @ xv
         if isinstance(x, Tensor):
             dx = np.empty_like(xv)
             blas.product(g, wv, dx)
