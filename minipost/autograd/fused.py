@@ -34,9 +34,10 @@ def linear(x: Any, weight: Any) -> Any:
         raise AutogradError(f"linear of x {xv.shape} with weight {wv.shape}: x needs {wv.shape[1]} channels.")
     dtype = np.result_type(xv, wv)  # a product has one type throughout
     xv, wv = xv.astype(dtype, copy=False), wv.astype(dtype, copy=False)
+    if not (xv.size and wv.size):  # NumPy's products are defined then
+        return record(xv @ wv.T, (x, weight), lambda g: (g @ wv, g.T @ xv))
     y = np.empty((len(xv), len(wv)), dtype)
-    empty = 0 in (*xv.shape, len(wv))  # NumPy's products are defined then
-    if len(xv) < FEW or empty:
+    if len(xv) < FEW:
         np.matmul(xv, wv.T, out=y)
     else:
         blas.product(xv, np.ascontiguousarray(wv.T), y)
@@ -44,8 +45,6 @@ def linear(x: Any, weight: Any) -> Any:
     def vjp(g: Array) -> tuple[Array | None, Array | None]:
         """A constant costs no product: a frozen weight (LoRA), or the first layer's input."""
         g, dx, dw = np.ascontiguousarray(g, dtype), None, None
-        if empty:
-            return g @ wv, g.T @ xv
         if isinstance(x, Tensor):
             dx = np.empty_like(xv)
             blas.product(g, wv, dx)

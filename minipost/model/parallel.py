@@ -32,14 +32,10 @@ def threads() -> int:
 
 
 def cores(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """The cores that this process may use: those of its affinity, at most as many as its container's limit (cgroup v2)
-    needs. The file `limit` holds microseconds of CPU time and of the period in which they may be used, or "max"."""
+    """The cores that this process may use; a container's CPU limit counts, rounded up (Linux, cgroup v2)."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = limit.read_text(encoding="ascii").split()
-    except (OSError, ValueError):  # no container, another system, an older kernel
-        return available
-    return available if quota == "max" else min(available, max(1, -(-int(quota) // int(period))))
+    quota, period = limit.read_text(encoding="ascii").split() if limit.is_file() else ("max", "")  # microseconds
+    return available if quota == "max" else min(available, -(-int(quota) // int(period)))
 
 
 def map_shards(function: Callable[[S], Any], shards: Sequence[S]) -> list[Any]:
@@ -86,9 +82,8 @@ def value_and_grad(
         total: Array | None = None
         for _, grads in results:
             g = grads[name]
-            total = (
-                g if total is None else total if g is None else np.add(total, g, out=total)
-            )  # a leaf owns its gradient
+            # in place: a leaf owns its gradient
+            total = g if total is None else total if g is None else np.add(total, g, out=total)
         return total
 
     results = map_shards(gradient, shards)
@@ -99,5 +94,4 @@ def value_and_grad(
 
 @lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """The helpers of the caller's thread."""
     return ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="minipost")

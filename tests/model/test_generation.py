@@ -91,6 +91,13 @@ def test_a_prompt_read_in_one_go_is_the_prompt_read_step_by_step(prompt: list[in
     np.testing.assert_allclose(alone.logps, stepped.logps, rtol=1e-10)
 
 
+@pytest.mark.parametrize("count", [1, 16])
+def test_no_new_token_is_an_empty_answer(count: int, use_threads: Callable[[int], None]) -> None:
+    use_threads(count)
+    for sampled in run(max_new_tokens=0):
+        assert (sampled.tokens, len(sampled.logps), sampled.ended) == ([], 0, False)
+
+
 @pytest.mark.parametrize("copies", [1, 3])
 def test_the_number_of_threads_changes_no_answer(use_threads: Callable[[int], None], copies: int) -> None:
     """Some have more sequences than threads, some fewer, and then each thread moves a single one."""
