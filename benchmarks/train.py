@@ -27,6 +27,7 @@ from benchmarks.table import disturbed, figure, ratio, save, show
 from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.model import AdamW, Array, count, map_shards, shapes, threads, value_and_grad
+from minipost.stages.base import by_thread
 from minipost.stages.pretrain import next_token_loss
 from minipost.text.batching import Packed, stream
 
@@ -75,7 +76,7 @@ def ours(size: Size) -> Job:
         return next_token_loss(tensors, config, batch, share), {}
 
     def step() -> float:
-        shards = [stream(ids, NEVER, part, size.tokens) for part in np.array_split(next(rows), threads())]
+        shards = [stream(ids, NEVER, part, size.tokens) for part in by_thread(next(rows), [1] * size.batch)]
         metrics, grads = value_and_grad(loss, weights, shards)
         optimizer.step(grads, LR)
         return metrics["loss"]
@@ -103,10 +104,9 @@ def matrix_products(size: Size) -> Job:
     """A step's products with every weight matrix: forward, for the input's gradient, for the weight's."""
     rng = np.random.default_rng(0)
     sizes = [shape for shape in shapes(size.config()).values() if len(shape) == 2]
-    N = size.batch * size.tokens // threads()
 
-    def shard() -> list[tuple[Array, ...]]:
-        out = []
+    def shard(rows: Array) -> list[tuple[Array, ...]]:
+        N, out = len(rows) * size.tokens, []
         for O, I in sizes:  # noqa: E741
             arrays = [rng.standard_normal(s, np.float32) for s in ((N, I), (O, I), (N, O))]
             room = [np.empty(s, np.float32) for s in ((N, O), (N, I), (O, I))]
@@ -119,7 +119,7 @@ def matrix_products(size: Size) -> Job:
             np.matmul(g, w, out=dx)
             np.matmul(g.T, x, out=dw)
 
-    shards = [shard() for _ in range(threads())]
+    shards = [shard(rows) for rows in by_thread(np.arange(size.batch), [1] * size.batch)]
     return Job(lambda: map_shards(multiply, shards))
 
 

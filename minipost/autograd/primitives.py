@@ -137,8 +137,9 @@ def concatenate(parts: Sequence[Any], axis: int = 0) -> Any:
 
 # ------------------------------------------------------------------ composed: their derivatives follow from the above
 def mean(a: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
+    """The mean over `axis`, of everything by default; 0 where there is nothing, as `losses.aggregate` has it."""
     total = sum(a, axis, keepdims)
-    return multiply(total, np.size(value(total)) / np.size(value(a)))
+    return multiply(total, np.size(value(total)) / max(1, np.size(value(a))))
 
 
 def stack(parts: Sequence[Any], axis: int = 0) -> Any:

@@ -79,7 +79,7 @@ def project(x: Any, w: Any, by_rows: bool, beta: float, y: Any) -> None:
     """
     B, fan_in = x.shape
     fan_out = y.shape[1]
-    if by_rows:
+    if by_rows or B == 0:
         for b in range(B):
             row, out = x[b], y[b]
             for o in range(fan_out):

@@ -104,7 +104,7 @@ def _generate_group(
         sequences[i, : len(p)] = p
     logps, stops, ended = np.zeros((S, limit)), lengths + max_new, np.zeros(S, bool)
     cache = _Cache(model, S, limit)
-    active = np.arange(S)
+    active = np.flatnonzero(stops > lengths)  # all, unless not one new token is wanted
     shared = int(lengths.min()) - 1
     if shared > 0:
         cache.read(sequences[:, :shared])

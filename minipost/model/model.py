@@ -87,4 +87,5 @@ class Model:
     def _in_groups(self, head: Callable[..., Any], examples: Sequence[Example], row_length: int, group: int) -> Array:
         """`head(weights, config, packed)`, one number a sequence, for groups of examples on all cores: [S]."""
         packed = [pack(examples[lo : lo + group], row_length) for lo in range(0, len(examples), group)]
-        return np.concatenate(map_shards(lambda batch: head(self.weights, self.config, batch), packed))
+        numbers = map_shards(lambda batch: head(self.weights, self.config, batch), packed)
+        return np.concatenate([np.zeros(0, self.weights["norm"].dtype), *numbers])  # of no example, none

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,10 +25,16 @@ Loss = Callable[[dict[str, Tensor], S], tuple[Tensor, dict[str, float]]]
 
 @lru_cache(maxsize=1)
 def threads() -> int:
-    """How many shards work at a time: MINIPOST_THREADS, else OMP_NUM_THREADS, else the cores, at most 8."""
+    """How many shards work at a time: MINIPOST_THREADS, else OMP_NUM_THREADS, else `cores()`."""
     asked = os.environ.get("MINIPOST_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(asked) if asked.isdigit() and int(asked) > 0 else min(cores, 8)
+    return int(asked) if asked.isdigit() and int(asked) > 0 else cores()
+
+
+def cores(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """The cores that this process may use; a container's CPU limit counts, rounded up (Linux, cgroup v2)."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, period = limit.read_text(encoding="ascii").split() if limit.is_file() else ("max", "")  # microseconds
+    return available if quota == "max" else min(available, -(-int(quota) // int(period)))
 
 
 def map_shards(function: Callable[[S], Any], shards: Sequence[S]) -> list[Any]:
@@ -43,10 +50,11 @@ def map_shards(function: Callable[[S], Any], shards: Sequence[S]) -> list[Any]:
         for i in waiting:
             results[i] = function(shards[i])
 
-    helpers = [_pool().submit(work) for _ in range(min(threads(), len(shards)) - 1)]
+    helpers = [_pool(threads()).submit(work) for _ in range(min(threads(), len(shards)) - 1)]
     try:
         work()
     finally:
+        wait(helpers)
         for helper in helpers:
             helper.result()
     return results
@@ -72,9 +80,8 @@ def value_and_grad(
         total: Array | None = None
         for _, grads in results:
             g = grads[name]
-            total = (
-                g if total is None else total if g is None else np.add(total, g, out=total)
-            )  # a leaf owns its gradient
+            # in place: a leaf owns its gradient
+            total = g if total is None else total if g is None else np.add(total, g, out=total)
         return total
 
     results = map_shards(gradient, shards)
@@ -84,5 +91,5 @@ def value_and_grad(
 
 
 @lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, threads() - 1), thread_name_prefix="minipost")
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="minipost")

@@ -135,6 +135,6 @@ def minibatch(seed: int, step: int, count: int, batch_size: int) -> Array:
 def by_thread(indices: Array, sizes: Sequence[int]) -> list[Array]:
     """Cut a minibatch into shards of neighbours, one a thread; `sizes[k]` is the number of tokens of `indices[k]`.
 
-    The shards have about equal numbers of tokens.
+    The shards have about equal numbers of tokens. None is empty: there may be fewer than threads.
     """
     return [indices[part.start : part.stop] for part in split_evenly(sizes, threads())]

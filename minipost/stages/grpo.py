@@ -100,7 +100,8 @@ class Shard:
     old_logps: Array
     ref_logps: Array
     advantages: Array  # [S]
-    fraction: float  # of the minibatch
+    fraction: float  # of the minibatch, as the loss weighs it
+    fraction_of_tokens: float  # of the minibatch's
 
 
 def run(config: GRPOConfig) -> Model:
@@ -171,29 +172,29 @@ def shard_minibatch(roll: Rollout, batch: Array, config: GRPOConfig) -> list[Sha
     for ids in by_thread(batch, [len(roll.examples[i]) for i in batch]):
         packed = pack([roll.examples[i] for i in ids], config.row_length)
         R = packed.mask.shape[1]
-        fraction = float(packed.mask.sum() / tokens) if config.reduction == "token" else len(ids) / len(batch)
-        shards.append(Shard(packed, roll.old_logps[ids, :R], roll.ref_logps[ids, :R], roll.advantages[ids], fraction))
+        of_tokens = float(packed.mask.sum() / tokens)
+        fraction = of_tokens if config.reduction == "token" else len(ids) / len(batch)
+        tables = roll.old_logps[ids, :R], roll.ref_logps[ids, :R]
+        shards.append(Shard(packed, *tables, roll.advantages[ids], fraction, of_tokens))
     return shards
 
 
 def minibatch_loss(
     tensors: dict[str, Tensor], shard: Shard, model: ModelConfig, config: GRPOConfig
 ) -> tuple[Tensor, dict[str, float]]:
-    """The clipped policy loss and, for GRPO, the KL to the reference, times the shard's fraction of the minibatch."""
+    """The shard's share of the clipped policy loss and, for GRPO, of the KL to the reference."""
     mask, weighting = shard.packed.mask, (config.reduction, config.max_new_tokens)
     logps, entropy = heads.response_logps(tensors, model, shard.packed, config.temperature)
     advantages = np.repeat(shard.advantages[:, None], mask.shape[1], axis=1)  # [S] -> [S, R]
-    loss = policy_loss(logps, shard.old_logps, advantages, mask, config.clip, *weighting)
-    kl = aggregate(k3(logps, shard.ref_logps), mask, *weighting)
-    metrics = {
-        "loss/policy_avg": loss.item(),
-        "loss/kl_avg": kl.item(),
+    loss = policy_loss(logps, shard.old_logps, advantages, mask, config.clip, *weighting) * shard.fraction
+    kl = aggregate(k3(logps, shard.ref_logps), mask, *weighting) * shard.fraction
+    metrics = {"loss/policy_avg": loss.item(), "loss/kl_avg": kl.item()}
+    means = {  # over tokens, however the loss weighs them
         "policy/entropy_avg": aggregate(entropy, mask).item(),
         **ratio_statistics(logps.data, shard.old_logps, mask, config.clip),
     }
-    if config.method == "grpo":
-        loss = loss + kl * config.beta
-    return loss * shard.fraction, {name: m * shard.fraction for name, m in metrics.items()}
+    metrics |= {name: mean * shard.fraction_of_tokens for name, mean in means.items()}
+    return loss + kl * config.beta if config.method == "grpo" else loss, metrics
 
 
 def command(argv: Sequence[str]) -> int:

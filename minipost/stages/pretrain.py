@@ -36,8 +36,16 @@ from minipost.model import (
     schedule,
     value_and_grad,
 )
-from minipost.model.parallel import threads
-from minipost.stages.base import StageConfig, StageError, dropped, known_answer, require_positive, run_folder, updates
+from minipost.stages.base import (
+    StageConfig,
+    StageError,
+    by_thread,
+    dropped,
+    known_answer,
+    require_positive,
+    run_folder,
+    updates,
+)
 from minipost.text import Tokenizer, indented
 from minipost.text.batching import Packed, stream
 from minipost.world import World
@@ -198,8 +206,7 @@ def read_files(config: PretrainConfig) -> tuple[Tokenizer, Array]:
 
 def shard_rows(ids: Array, rows: Array, config: PretrainConfig, tokenizer: Tokenizer) -> list[Packed]:
     """The rows of the stream with these numbers, one shard a thread."""
-    shards = np.array_split(rows, min(threads(), len(rows)))
-    return [stream(ids, tokenizer.document_id, shard, config.row_length) for shard in shards]
+    return [stream(ids, tokenizer.document_id, part, config.row_length) for part in by_thread(rows, [1] * len(rows))]
 
 
 def command(argv: Sequence[str]) -> int:

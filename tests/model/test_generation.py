@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from minipost.kernels.sample import reference
-from minipost.model import ModelConfig, ModelError, Sampled, Sampling, generate, heads, logits, lora, parallel, shapes
+from minipost.model import ModelConfig, ModelError, Sampled, Sampling, generate, heads, logits, lora, shapes
 from minipost.text.batching import Example, pack
 
 V, END = 11, 10
@@ -29,21 +29,6 @@ def run(prompts: list[list[int]] = PROMPTS, seed: int = 0, max_new_tokens: int =
 
 def next_logits(sequence: list[int]) -> np.ndarray:
     return logits(some_weights(), CONFIG, np.array([sequence]))[0, -1]
-
-
-@pytest.fixture
-def thread_counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
-    """A function that sets how many threads work."""
-
-    def use(count: int) -> None:
-        monkeypatch.setenv("MINIPOST_THREADS", str(count))
-        parallel.threads.cache_clear()
-        parallel._pool.cache_clear()
-
-    yield use
-    monkeypatch.undo()
-    parallel.threads.cache_clear()
-    parallel._pool.cache_clear()
 
 
 def test_greedy_with_a_cache_is_greedy_without() -> None:
@@ -106,12 +91,20 @@ def test_a_prompt_read_in_one_go_is_the_prompt_read_step_by_step(prompt: list[in
     np.testing.assert_allclose(alone.logps, stepped.logps, rtol=1e-10)
 
 
-def test_the_number_of_threads_changes_no_answer(thread_counts) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("count", [1, 16])
+def test_no_new_token_is_an_empty_answer(count: int, use_threads: Callable[[int], None]) -> None:
+    use_threads(count)
+    for sampled in run(max_new_tokens=0):
+        assert (sampled.tokens, len(sampled.logps), sampled.ended) == ([], 0, False)
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_the_number_of_threads_changes_no_answer(use_threads: Callable[[int], None], copies: int) -> None:
+    """Some have more sequences than threads, some fewer, and then each thread moves a single one."""
     found = []
-    for count in (1, 2, 3):
-        thread_counts(count)
-        assert parallel.threads() == count
-        found.append(run(PROMPTS * 3))
+    for count in (1, 2, 3, 7, 16, 32):
+        use_threads(count)
+        found.append(run(PROMPTS * copies))
     for other in found[1:]:
         assert [s.tokens for s in other] == [s.tokens for s in found[0]]
         for a, b in zip(other, found[0], strict=True):
