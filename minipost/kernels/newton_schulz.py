@@ -4,7 +4,7 @@ A round maps `x` to `p(x x^T) x` with `p(s) = A + B s + C s^2`, which pushes eve
 factors are polynomials of one symmetric matrix `gram = x x^T`, and so are their products: they commute, and
 
 - the rounds are made on the small matrix: `gram` becomes `p gram p`, and `x` meets the product of all `p` at the end;
-- every product is symmetric: its upper half is computed, in panels of 32 columns, and mirrored. That is 62 % of the
+- every product is symmetric: its upper half is computed, in panels of 32 columns, and mirrored, with 62 % of the
   arithmetic of a [128, 128] matrix. 17 such products make five rounds.
 
 A tall matrix has the same rounds on `x^T x`, from the right; nothing is transposed.

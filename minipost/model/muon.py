@@ -38,10 +38,11 @@ class Muon(AdamW):
 
         def update(name: str) -> None:
             if name in others:
-                return adamw_update(name)
+                adamw_update(name)
+                return
             w, g = self.weights[name], np.ascontiguousarray(grads[name])
             rate = lr * self.share * max(1.0, w.shape[0] / max(1, w.shape[1])) ** 0.5
             newton_schulz.update(w, g, self.m[name], MOMENTUM, rate, ROUNDS)
 
-        map_shards(update, inner + list(others))
+        map_shards(update, [*inner, *others])
         return norm
