@@ -17,8 +17,9 @@ import numpy as np
 from minipost.kernels import rms_norm, swiglu
 from minipost.kernels.attention import softmax_row
 from minipost.kernels.jit import inlined, kernel
-from minipost.kernels.matmul import columns_of, gemm
+from minipost.kernels.matmul import gemm
 from minipost.kernels.rope import rotate_row
+from minipost.kernels.tile import columns_of
 
 
 @kernel

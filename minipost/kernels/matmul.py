@@ -29,7 +29,17 @@ from numba import cfunc, types
 from numba.extending import overload
 
 from minipost.kernels.jit import INLINED, OPTIONS, inlined, kernel
-from minipost.kernels.tile import COLUMNS, ROWS, VECTORS, copy_rows, make_tile, read, transpose_block, write
+from minipost.kernels.tile import (
+    ROWS,
+    bytes_of,
+    columns_of,
+    copy_rows,
+    lanes_of,
+    make_tile,
+    read,
+    transpose_block,
+    write,
+)
 
 DEEP = 128  # terms of a sum at a time: a panel of 128 x 32 float32 is 16 KB
 HIGH = 256  # rows of a at a time: 256 x 128 float32 are 128 KB
@@ -190,7 +200,7 @@ def panel_of_rows(b: int, b_row: int, k: int, columns: int, panel: int, alpha: A
 @inlined
 def panel_of_columns(b: int, b_row: int, k: int, columns: int, panel: int, alpha: Any) -> None:
     """b[columns, k], turned around -> panel[k, width], filled up with zeros."""
-    size, width, lanes = bytes_of(alpha), columns_of(alpha), columns_of(alpha) // VECTORS
+    size, width, lanes = bytes_of(alpha), columns_of(alpha), lanes_of(alpha)
     for j0 in range(0, width, lanes):
         turned = k // lanes * lanes if j0 + lanes <= columns else 0  # whole blocks in registers
         for p in range(0, turned, lanes):
@@ -199,28 +209,6 @@ def panel_of_columns(b: int, b_row: int, k: int, columns: int, panel: int, alpha
             for p in range(turned, k):
                 x = read(b + j * b_row + p * size, alpha) if j < columns else 0.0
                 write(x, panel + (p * width + j) * size, alpha)
-
-
-def bytes_of(x: Any) -> int:
-    """Of a number; like the next, inside kernels a constant of its type."""
-    return int(x.itemsize)
-
-
-def columns_of(x: Any) -> int:
-    """How many numbers of x's type a row of a tile has: the width of a panel."""
-    return COLUMNS * 4 // int(x.itemsize)
-
-
-@overload(bytes_of, jit_options=INLINED)
-def _bytes_in_kernels(x):  # type: ignore[no-untyped-def]
-    size = x.bitwidth // 8
-    return lambda x: size
-
-
-@overload(columns_of, jit_options=INLINED)
-def _columns_in_kernels(x):  # type: ignore[no-untyped-def]
-    columns = COLUMNS * 32 // x.bitwidth
-    return lambda x: columns
 
 
 def _by_name(real: Any) -> Any:
@@ -260,3 +248,9 @@ def _gemm_in_kernels(a, b, c, transpose_a, transpose_b, alpha, beta):  # type: i
 def row_bytes(x: Any) -> int:
     """From one row to the next. NumPy says anything of a single row."""
     return max(x.strides[0], x.shape[1] * x.itemsize)
+
+
+@inlined
+def address(x: Any, i: int, j: int) -> int:
+    """Of x[i, j]."""
+    return np.intp(x.ctypes.data) + i * row_bytes(x) + j * x.itemsize

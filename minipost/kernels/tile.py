@@ -21,7 +21,9 @@ import llvmlite.binding
 import numba
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
+
+from minipost.kernels.jit import INLINED
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def instruction_set() -> InstructionSet:
 
 
 ISA = instruction_set()
-ROWS, VECTORS, COLUMNS = ISA.rows, ISA.vectors, ISA.columns
+ROWS, VECTORS = ISA.rows, ISA.vectors
 I64 = ir.IntType(64)
 
 
@@ -251,3 +253,36 @@ def write(typing: Any, x: Any, address: Any, one: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(one, types.intp, one), generate
+
+
+def lanes_of(x: Any) -> int:
+    """How many numbers of x's type a vector has; like the next two, inside kernels a constant."""
+    return ISA.lanes * 4 // int(x.itemsize)
+
+
+def columns_of(x: Any) -> int:
+    """How many numbers of x's type a row of a tile has: the width of a panel."""
+    return lanes_of(x) * VECTORS
+
+
+def bytes_of(x: Any) -> int:
+    """Of one number of x's type."""
+    return int(x.itemsize)
+
+
+@overload(lanes_of, jit_options=INLINED)
+def _lanes_in_kernels(x):  # type: ignore[no-untyped-def]
+    lanes = ISA.lanes * 32 // x.bitwidth
+    return lambda x: lanes
+
+
+@overload(columns_of, jit_options=INLINED)
+def _columns_in_kernels(x):  # type: ignore[no-untyped-def]
+    columns = ISA.lanes * 32 // x.bitwidth * VECTORS
+    return lambda x: columns
+
+
+@overload(bytes_of, jit_options=INLINED)
+def _bytes_in_kernels(x):  # type: ignore[no-untyped-def]
+    size = x.bitwidth // 8
+    return lambda x: size

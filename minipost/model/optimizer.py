@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -34,6 +34,12 @@ class AdamW:
 
     def step(self, grads: Mapping[str, Array], lr: float) -> float:
         """One update; returns the global gradient norm before clipping. A weight without gradient stays as it is."""
+        norm, update = self.prepare(grads, lr)
+        map_shards(update, list(grads))
+        return norm
+
+    def prepare(self, grads: Mapping[str, Array], lr: float) -> tuple[float, Callable[[str], None]]:
+        """The global gradient norm, and a function that updates one weight: the two halves of a step."""
         flat = {name: np.ascontiguousarray(g).reshape(-1) for name, g in grads.items()}
         norm = math.sqrt(sum(map_shards(adamw.sum_of_squares, list(flat.values()))))
         scale = min(1.0, self.max_grad_norm / (norm + 1e-12)) if self.max_grad_norm else 1.0
@@ -44,8 +50,7 @@ class AdamW:
             decay = self.weight_decay if self.weights[name].ndim > 1 else 0.0
             adamw.update(w, flat[name], m, v, self.steps, lr, *self.betas, self.eps, decay, scale)
 
-        map_shards(update, list(flat))
-        return norm
+        return norm, update
 
     def state(self) -> dict[str, Array]:
         """The moments, for a checkpoint."""
