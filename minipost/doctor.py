@@ -137,7 +137,7 @@ def page(report: Report) -> Iterator[tuple[str, str]]:
     if t := report.training:
         rate = t.tokens / t.update
         yield "training", f"{1000 * t.update:.1f} ms for an update of {t.tokens} tokens: {rate:,.0f} tokens/s"
-        yield "tour", f"some {about(t.tour)}, of which pretraining takes {about(t.pretraining)} (an estimate)"
+        yield "tour", f"some {about(t.tour)}, {about(t.pretraining)} of it pretraining (an estimate)"
 
 
 def about(seconds: float) -> str:
