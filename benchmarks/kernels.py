@@ -26,7 +26,6 @@ from benchmarks.registry import REGISTRY, Kernel
 from benchmarks.sizes import size_named
 from benchmarks.table import disturbed, figure, ratio, save, show
 from minipost.config import parse
-from minipost.kernels.blas import set_blas_threads
 
 PEERS = ("torch",)
 
@@ -167,7 +166,6 @@ def measure(config: KernelsConfig, with_torch: bool) -> dict[str, Any]:
     if not wanted:
         raise BenchmarkError(f"no kernel's name has {config.only!r} in it: they are {', '.join(REGISTRY)}.")
     this_machine = machine.measure()
-    set_blas_threads(1)
     if with_torch:
         import torch
 

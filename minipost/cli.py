@@ -83,6 +83,7 @@ COMMANDS = {
     "site": Command(
         "lessons.tools.site.command:command", "parser", "build lessons, claims and API as a site that works offline"
     ),
+    "doctor": Command("minipost.doctor:command", "DoctorConfig", "see how fast this machine is, and what slows it"),
     "eval": Command("minipost.tour.evaluate:command", "EvalConfig", "measure a trained model"),
 }
 COMPLETION = Command("minipost.completion:command", "", "print a script that completes commands and flags")

@@ -17,10 +17,10 @@ ORDER: tuple[tuple[str, ...], ...] = (  # floors, from numbers to story; on a fl
     ("errors", "files", "kernels"),
     ("autograd",),
     ("losses", "text", "model"),
-    ("config", "runs", "world", "data", "interop"),
+    ("machine", "config", "runs", "world", "data", "interop"),
     ("stages",),
     ("report", "laws"),
-    ("tour", "cli", "completion", "__main__"),
+    ("tour", "doctor", "cli", "completion", "__main__"),
 )
 FLOORS: dict[str, int] = {name: floor for floor, names in enumerate(ORDER) for name in names}
 PLACES: dict[str, int] = {name: place for place, name in enumerate(name for names in ORDER for name in names)}

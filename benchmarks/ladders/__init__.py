@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from minipost.kernels.blas import set_blas_threads
 
 from benchmarks import machine
 from benchmarks.harness import BenchmarkError, say, spread
@@ -100,7 +99,6 @@ def command(argv: Sequence[str]) -> None:
             f"no ladder's name has {config.only!r} in it: they are {', '.join(x.name for x in every)}."
         )
     this_machine = machine.measure()
-    set_blas_threads(1)
     results = []
     for ladder in wanted:
         say(f"  {ladder.name}")

@@ -94,7 +94,6 @@ def symmetric(a: Any, b: Any, c: Any) -> None:
 @kernel
 def gram_of(x: Any, tall: bool, gram: Any) -> None:
     """x[rows, columns] -> gram[n, n] = x x^T, or x^T x of a tall one."""
-    rows, columns = x.shape
     n = len(gram)
     for j in range(0, n, PANEL):
         end = min(j + PANEL, n)
@@ -107,7 +106,7 @@ def gram_of(x: Any, tall: bool, gram: Any) -> None:
 
 @kernel
 def mirror(c: Any) -> None:
-    """The upper half of c[n, n] becomes the lower, too: whole blocks in registers, the diagonal's and the rest alone."""
+    """The upper half of c[n, n] becomes the lower, too: whole blocks in registers, the rest number by number."""
     n, block, row = len(c), lanes_of(c.dtype.type(0)), row_bytes(c)
     whole = n // block * block
     for i0 in range(0, n, block):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minipost.errors import UserError
+from minipost.machine.problems import warn_if_slow
 from minipost.model import AdamW, Array, threads
 from minipost.runs import Run, interruptible, progress
 from minipost.text.batching import split_evenly
@@ -92,6 +93,7 @@ def updates(
             w[...] = checkpoint.arrays[f"w.{name}"]
         if state is not None:
             state.update(checkpoint.scalars)
+    warn_if_slow()
     with progress(total, run.path.name, unit, done=done) as bar, interruptible() as interrupt:
         for step in range(done, total):
             update = Update(step, np.random.default_rng([seed, step]))

@@ -107,15 +107,7 @@ def run(config: PretrainConfig) -> Model:
     if folder.finished:
         return Model.load(config.out)
     tokenizer, ids = files or read_the_web(config)
-    model_config = ModelConfig(
-        vocab_size=len(tokenizer),
-        dim=config.dim,
-        layers=config.layers,
-        heads=config.heads,
-        kv_heads=config.kv_heads,
-        hidden=config.hidden,
-        context=config.context,
-    )
+    model_config = shape_of_model(config, len(tokenizer))
     weights = init_weights(model_config, np.random.default_rng([config.seed, 1]))
     optimizer = make_optimizer(weights, config)
     held_out, rows = ordered_rows(len(ids), config)
@@ -139,6 +131,18 @@ def run(config: PretrainConfig) -> Model:
     model = Model(weights, model_config, tokenizer)
     folder.finish(model, "A base model: it completes text.")
     return model
+
+
+def shape_of_model(config: PretrainConfig, vocab_size: int) -> ModelConfig:
+    return ModelConfig(
+        vocab_size=vocab_size,
+        dim=config.dim,
+        layers=config.layers,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        hidden=config.hidden,
+        context=config.context,
+    )
 
 
 def make_optimizer(weights: dict[str, Array], config: PretrainConfig) -> AdamW:

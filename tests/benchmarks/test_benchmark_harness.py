@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from benchmarks import harness
 from benchmarks.growth import exponent
 from benchmarks.harness import DROPPED, BenchmarkError, Contender, race, run_block, spread
-from benchmarks.machine import cpu_name
 from benchmarks.sizes import SIZES, scaled, size_named
 from benchmarks.table import figure
+from minipost.machine.setup import cpu_name
 
 
 @given(st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=50))

@@ -1,0 +1,1 @@
+"""The machine under a run: what it is, how fast it is, and what about it slows training."""
