@@ -16,7 +16,7 @@ from benchmarks import generate, kernels, ladders, machine, peers, results, stag
 from benchmarks.__main__ import COMMANDS, main
 from benchmarks.harness import BenchmarkError
 from benchmarks.registry import REGISTRY, register
-from benchmarks.sizes import SIZES
+from benchmarks.sizes import SIZES, scaled
 
 ROOT = Path(__file__).resolve().parents[2]
 NANO = SIZES["nano"]
@@ -50,7 +50,7 @@ def run(tmp_path: Path, *argv: str) -> dict[str, object]:
     ("argv", "sentence"),
     [
         (["trian"], "did you mean train?"),
-        (["train", "--size", "XXL"], "choose one of nano, XS, S, M"),
+        (["train", "--size", "XXL"], "choose one of nano, tour, XS, S, M"),
         (["train", "--against", "tensorflow"], "there is no peer 'tensorflow'"),
         (["generate", "--against", "jax"], "choose from torch, transformers"),
         (["generate", "--size", "nano", "--against", "none", "--batches", "0"], "whole numbers from 1"),
@@ -75,7 +75,7 @@ def test_a_missing_peer_says_how_to_install_it(
     assert main(["train", "--against", "jax"]) == 2
     assert "pip install 'minipost[peers]'" in capsys.readouterr().err
     assert peers.chosen("installed", train.PEERS) == []
-    assert "not compared with: torch, compile, jax" in capsys.readouterr().err
+    assert "not compared with: torch, torch-bf16, compile, jax" in capsys.readouterr().err
 
 
 def test_help_lists_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +107,9 @@ def test_other_work_is_refused() -> None:
         train.same_work({"minipost": own, "torch": {**own, "parameters": 11}})
     with pytest.raises(BenchmarkError, match="torch does other work"):
         train.same_work({"minipost": own, "torch": {**own, "losses": [3.0, 2.01]}})
+    train.same_work({"minipost": own, "torch-bf16": {**own, "losses": [3.0, 2.001]}})  # rounds more
+    with pytest.raises(BenchmarkError, match="torch-bf16 does other work"):
+        train.same_work({"minipost": own, "torch-bf16": {**own, "losses": [3.0, 2.01]}})
     with pytest.raises(BenchmarkError, match="50% of its greedily"):
         generate.same_tokens({"minipost": {"greedy": [1, 2]}, "torch": {"greedy": [1, 3]}})
     with pytest.raises(BenchmarkError, match="its grad_norm is 2"):
@@ -121,6 +124,7 @@ def test_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert own["name"] == "minipost" and len(own["losses"]) == 4
     assert own["losses"][0] == pytest.approx(np.log(NANO.vocab_size), abs=0.1)
     assert own["tokens_per_second"] == pytest.approx(NANO.batch * NANO.tokens / own["median"])
+    assert all(0 < seconds < own["p90"] for seconds in own["parts"].values()) and len(own["parts"]) == 2
     assert "matrix products alone" in capsys.readouterr().out
 
 
@@ -187,7 +191,11 @@ def test_the_results_page_is_what_its_files_say() -> None:
 # --------------------------------------------------------------------------------- with peers, where there are some
 @pytest.mark.skipif(not find_spec("torch"), reason="needs the extra peers")
 def test_pytorch_does_the_same_work() -> None:
-    train.same_work({"minipost": train.ours(NANO).facts, "torch": train.torch_peer(NANO, False).facts})
+    own = train.ours(NANO).facts
+    train.same_work({"minipost": own, "torch": train.torch_peer(NANO).facts})
+    train.same_work({"minipost": own, "torch-bf16": train.torch_peer(NANO, halved=True).facts})
+    with_muon = scaled(NANO, layers=2, optimizer="muon")  # stacks of two matrices, tall and wide
+    train.same_work({"minipost": train.ours(with_muon).facts, "torch": train.torch_peer(with_muon).facts})
     generate.same_tokens({"minipost": generate.ours(NANO, 3).facts, "torch": generate.torch_peer(NANO, 3, 1).facts})
     for c in stages.comparisons(NANO):
         assert len(stages.measure(c, ["torch"], 1, 0.01)) == 2
