@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from contenders import MACHINE
 
-from benchmarks import generate, kernels, ladders, machine, peers, results, stages, train
+from benchmarks import generate, kernels, ladders, machine, matmul, peers, results, stages, train
 from benchmarks.__main__ import COMMANDS, main
 from benchmarks.harness import BenchmarkError
 from benchmarks.registry import REGISTRY, register
@@ -56,6 +56,7 @@ def run(tmp_path: Path, *argv: str) -> dict[str, object]:
         (["generate", "--size", "nano", "--against", "none", "--batches", "0"], "whole numbers from 1"),
         (["kernels", "--size", "nano", "--against", "none", "--with", "nowhere.py"], "there is no file nowhere.py"),
         (["kernels", "--size", "nano", "--against", "none", "--only", "fft"], "no kernel's name has 'fft'"),
+        (["matmul", "--sizes", "nano", "--against", "none", "--only", "fft"], "no product's name has 'fft'"),
         (["ladders", "--size", "nano", "--only", "fft"], "no ladder's name has 'fft'"),
         (["results", "--folder", "nowhere"], "there are no results in nowhere"),
     ],
@@ -174,6 +175,48 @@ def test_a_kernel_that_is_wrong_is_not_timed(tmp_path: Path, capsys: pytest.Capt
         register("empty", lambda rng: (), abs, abs, flops=0, bytes=1)
     assert main(["kernels", "--size", "nano", "--against", "none", "--only", "wrong"]) == 2
     assert "minipost is off by 1" in capsys.readouterr().err
+
+
+def test_matmul(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "matmul.json"
+    argv = ["matmul", "--sizes", "nano", "tour", "--against", "none", "--only", "attention", "--json", str(path)]
+    assert main([*argv, *QUICK]) == 0
+    results = json.loads(path.read_text())["results"]
+    assert {r["group"] for r in results} == {"nano", "tour"}
+    for r in results:
+        assert r["ratio"]["NumPy"] == r["flops"]["minipost"] / r["flops"]["NumPy"] > 0
+    assert "geometric mean" in capsys.readouterr().out
+    assert matmul.mean([2.0, 0.5]) == pytest.approx(1)
+
+
+def test_the_products_of_a_step_are_its_arithmetic() -> None:
+    """Forward, input's and weight's gradient of each weight, on half of the batch: 6 N P operations in all."""
+    size = SIZES["tour"]
+    products = [p for p in matmul.products_of(size) if not p.name.startswith(("attention scores", "attention values"))]
+    layers = {"qkv": 3, "attention out": 3, "gate, up": 3, "down": 3}
+    chunks = size.batch * size.tokens / matmul.CHUNK
+    flops = 0.0
+    for p in products:
+        name = p.name.rpartition(" ")[0]
+        if name in layers or name == "output":
+            flops += p.flops / p.stacked * (2 * layers[name] if name in layers else chunks)
+    assert flops == 6 * size.batch * size.tokens * size.matrix_parameters
+
+
+@pytest.mark.parametrize("edge", matmul.edges(), ids=lambda p: p.text)
+def test_every_contender_multiplies_every_edge(edge: matmul.Product) -> None:
+    a, b, c = edge.inputs(np.random.default_rng(0))
+    expected = matmul.exact(edge, a, b)
+    for name in ("minipost", "NumPy"):
+        c[...] = np.nan  # no sum may start from what was there
+        result = matmul.CONTENDERS[name](edge, a, b, c)()
+        np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_product_that_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(matmul.CONTENDERS, "NumPy", lambda product, a, b, c: lambda: np.zeros_like(c))
+    with pytest.raises(BenchmarkError, match="NumPy is off"):
+        matmul.row(matmul.edges()[0], ["minipost", "NumPy"], 1, 0.01)
 
 
 @pytest.mark.parametrize("ladder", ladders.ladders(NANO), ids=lambda ladder: ladder.name.partition(",")[0])
