@@ -68,8 +68,14 @@ def job(size: Size, step: Callable[[Array, Array], float], parameters: int, part
     return Job(lambda: step(*next(pairs)), {"parameters": parameters, "losses": losses}, parts)
 
 
-def ours(size: Size) -> Job:
-    """The step of `minipost pretrain`."""
+def shards_of(size: Size, threads: int) -> int:
+    """In how many shards the batch is cut for so many threads: none without rows."""
+    return min(threads, size.batch)
+
+
+def ours(size: Size, shards: int | None = None) -> Job:
+    """The step of `minipost pretrain`; in as many shards as there are threads, or in `shards`."""
+    shards = shards or shards_of(size, threads())
     config, weights, ids = size.config(), size.weights(), stream_of(size)
     muon = size.optimizer == "muon"
     optimizer = (
@@ -82,7 +88,7 @@ def ours(size: Size) -> Job:
         return next_token_loss(tensors, config, batch, share), {}
 
     def gradients() -> tuple[dict[str, float], dict[str, Array]]:
-        batch = np.array_split(next(rows), min(threads(), size.batch))
+        batch = np.array_split(next(rows), shards)
         return value_and_grad(loss, weights, [stream(ids, NEVER, part, size.tokens) for part in batch])
 
     def step() -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from contenders import MACHINE
 
-from benchmarks import generate, kernels, ladders, machine, matmul, peers, results, stages, train
+from benchmarks import generate, kernels, ladders, lock, machine, matmul, peers, results, stages, threads, train
 from benchmarks.__main__ import COMMANDS, main
 from benchmarks.harness import BenchmarkError
 from benchmarks.registry import REGISTRY, register
@@ -58,6 +60,7 @@ def run(tmp_path: Path, *argv: str) -> dict[str, object]:
         (["kernels", "--size", "nano", "--against", "none", "--only", "fft"], "no kernel's name has 'fft'"),
         (["matmul", "--sizes", "nano", "--against", "none", "--only", "fft"], "no product's name has 'fft'"),
         (["ladders", "--size", "nano", "--only", "fft"], "no ladder's name has 'fft'"),
+        (["threads", "--sizes", "nano", "--against", "none", "--threads", "0"], "whole numbers from 1"),
         (["results", "--folder", "nowhere"], "there are no results in nowhere"),
     ],
 )
@@ -127,6 +130,36 @@ def test_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert own["tokens_per_second"] == pytest.approx(NANO.batch * NANO.tokens / own["median"])
     assert all(0 < seconds < own["p90"] for seconds in own["parts"].values()) and len(own["parts"]) == 2
     assert "matrix products alone" in capsys.readouterr().out
+
+
+def test_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+    path = tmp_path / "threads.json"
+    argv = ["threads", "--sizes", "nano", "--against", "none", "--threads", "2", "3", "--json", str(path)]
+    assert main([*argv, *QUICK]) == 0
+    one, two, three = json.loads(path.read_text())["results"]
+    assert [r["threads"] for r in (one, two, three)] == [1, 2, 3]
+    assert two["faster"] == one["median"] / two["median"] and "median" not in three  # more than the cores
+    if one["lock"]:
+        assert 0 < one["lock"] < one["median"] and one["allowed"] == pytest.approx(1) and three["allowed"] > 0
+    assert "lock allows" in capsys.readouterr().out
+
+
+def test_what_the_lock_allows_is_amdahls_law() -> None:
+    lock = {"1": 1.0, "8": 8.0, "16": 1.0}
+    assert threads.allowed(10.0, lock, 1, 1) == 1
+    assert threads.allowed(9.0, lock, 8, 8) == 1  # each shard adds as much as it takes away
+    assert threads.allowed(10.0, lock, 16, 9) == pytest.approx(5)  # serial 1, shared 9
+
+
+@pytest.mark.skipif(machine.cores() < 2, reason="the watcher needs a core of its own")
+def test_the_lock_is_seen_as_held_and_as_free() -> None:
+    with lock.watched() as held:
+        if held is None:
+            pytest.skip("this Python keeps its lock elsewhere, or has none")
+        counting, sleeping = held(lambda: sum(range(3_000_000))), held(lambda: time.sleep(0.05))
+    assert sleeping < 0.5 * counting
+    assert sys.getswitchinterval() != lock.RARE / 1e6
 
 
 def test_generate(tmp_path: Path) -> None:
