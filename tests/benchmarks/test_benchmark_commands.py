@@ -61,6 +61,7 @@ def run(tmp_path: Path, *argv: str) -> dict[str, object]:
         (["matmul", "--sizes", "nano", "--against", "none", "--only", "fft"], "no product's name has 'fft'"),
         (["ladders", "--size", "nano", "--only", "fft"], "no ladder's name has 'fft'"),
         (["threads", "--sizes", "nano", "--against", "none", "--threads", "0"], "whole numbers from 1"),
+        (["numpys", "--sizes", "nano", "--python", "nowhere"], "there is no interpreter nowhere"),
         (["results", "--folder", "nowhere"], "there are no results in nowhere"),
     ],
 )
@@ -160,6 +161,18 @@ def test_the_lock_is_seen_as_held_and_as_free() -> None:
         counting, sleeping = held(lambda: sum(range(3_000_000))), held(lambda: time.sleep(0.05))
     assert sleeping < 0.5 * counting
     assert sys.getswitchinterval() != lock.RARE / 1e6
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another interpreter is started by what Windows does not have")
+def test_numpys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "numpys.json"
+    argv = ["numpys", "--sizes", "nano", "--python", sys.executable, "--no-avx2", "--json", str(path)]
+    assert main([*argv, *QUICK]) == 0
+    first, second = json.loads(path.read_text())["results"]
+    assert (first["name"], second["name"]) == ("this Python", "another Python")
+    assert first["numpy"] == second["numpy"] == np.__version__ and first["losses"] == second["losses"]
+    assert first["times"] == 1 and second["times"] == second["median"] / first["median"]
+    assert str(tmp_path.parent) not in capsys.readouterr().out
 
 
 def test_generate(tmp_path: Path) -> None:
