@@ -105,8 +105,8 @@ def plain_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_a_numpy_without_blas_gives_the_same_steps(plain_python: Path, tmp_path: Path) -> None:
-    shown = subprocess.run([plain_python, "-c", "import numpy; numpy.show_config()"], capture_output=True, text=True)
-    assert re.search(r"blas:\s+name: none", shown.stdout), shown.stdout
+    ask = "import numpy; print(numpy.show_config(mode='dicts')['Build Dependencies']['blas']['name'])"
+    assert subprocess.run([plain_python, "-c", ask], capture_output=True, text=True, check=True).stdout == "none\n"
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     here.mkdir()
     elsewhere.mkdir()
