@@ -144,6 +144,8 @@ def test_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     if one["lock"]:
         assert 0 < one["lock"] < one["median"] and one["allowed"] == pytest.approx(1) and three["allowed"] > 0
     assert "lock allows" in capsys.readouterr().out
+    page = results.page(results.read(tmp_path))
+    assert "## Training step, thread by thread" in page and "| nano | 3 |  |" in page
 
 
 def test_what_the_lock_allows_is_amdahls_law() -> None:
