@@ -10,7 +10,10 @@ from minipost.cli import perform, with_open_output
 
 COMMANDS = {  # name: what it measures; the module of that name has a `command(argv)`
     "train": "a training step against PyTorch, torch.compile and JAX",
+    "threads": "a training step on 1 to 16 threads, and the time under Python's lock",
+    "numpys": "a training step with other NumPys and with other instruction sets",
     "generate": "generation with a KV cache against PyTorch and transformers",
+    "matmul": "matrix products at the model's shapes against NumPy's and PyTorch's",
     "kernels": "each kernel against the roofline, its NumPy reference and PyTorch",
     "ladders": "how the kernels became fast: every attempt, with its figure",
     "stages": "a step of DPO, reward model and PPO against plain PyTorch",

@@ -16,6 +16,7 @@ from minipost.report import style
 LOOKS = {  # colour of the style, marker
     "minipost": ("sft", "o"),
     "torch": ("ppo", "D"),
+    "torch-bf16": ("ppo", "d"),
     "compile": ("dpo", "v"),
     "jax": ("best_of_n", "^"),
     "transformers": ("rloo", "X"),

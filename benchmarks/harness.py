@@ -18,19 +18,23 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minipost.errors import UserError
 
+ROOT = Path(__file__).resolve().parent.parent
+GRADIENTS, UPDATE = "forward + backward", "optimiser"  # the parts of a training step
 DROPPED = 2  # first steps of each block that do not count; of long steps (a quarter of the block) only one
 
 
@@ -40,19 +44,28 @@ class BenchmarkError(UserError):
 
 @dataclass(frozen=True)
 class Job:
-    """What a contender builds: the step to time, and facts about it (JSON values) to check and to print."""
+    """What a contender builds: the step to time, and facts about it (JSON values) to check and to print.
+
+    A step that knows how long its parts take appends each part's seconds to a list of `parts`: see `noted`.
+    """
 
     step: Callable[[], Any]
     facts: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A name, and a module-level function that builds the job from the arguments (in the contender's process)."""
+    """A name, and a module-level function that builds the job from the arguments (in the contender's process).
+
+    The process has the `environment` on top of this one's, and may be another `python` with packages of its own.
+    """
 
     name: str
     build: Callable[..., Job]
     arguments: tuple[Any, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    python: str = ""  # path of an interpreter; empty: this one
 
 
 @dataclass
@@ -62,6 +75,7 @@ class Row:
     name: str
     facts: dict[str, Any]
     seconds: list[float] = field(default_factory=list)  # one for each step that counts
+    parts: dict[str, list[float]] = field(default_factory=dict)  # the same for the parts of a step
     peak_mb: float = 0.0  # the most memory that its process held, imports included
     clock: float = 0.0  # seconds that its blocks took
     disturbance: dict[str, float] = field(default_factory=lambda: {"nice": 0.0, "steal": 0.0, "others": 0.0})
@@ -81,6 +95,7 @@ class Row:
             "peak_mb": round(self.peak_mb, 1),
             "disturbed": round(self.disturbed, 4),
             "seconds_lost": {name: round(value, 2) for name, value in self.disturbance.items()},
+            **({"parts": {name: spread(times)["median"] for name, times in self.parts.items()}} if self.parts else {}),
             **self.facts,
         }
 
@@ -118,6 +133,8 @@ def race(
                 block = answer(name, connection)
                 row = rows[name]
                 row.seconds += block["seconds"]
+                for part, seconds_of_part in block["parts"].items():
+                    row.parts.setdefault(part, []).extend(seconds_of_part)
                 row.peak_mb, row.clock = block["peak_mb"], row.clock + block["clock"]
                 for kind, lost in block["disturbance"].items():
                     row.disturbance[kind] += lost
@@ -131,23 +148,73 @@ def say(text: str) -> None:
 
 # ------------------------------------------------------------------------------------------------- processes
 @contextmanager
-def worker(contender: Contender) -> Any:
+def worker(contender: Contender) -> Iterator[Connection]:
     """A process that builds the contender's job and then runs blocks on demand; yields the pipe to it.
 
     Spawned, not forked: the threads of a BLAS or of OpenMP do not survive a fork.
     """
-    context = multiprocessing.get_context("spawn")
-    parent_end, worker_end = context.Pipe()
-    process = context.Process(target=serve, args=(worker_end, contender.build, contender.arguments), daemon=True)
-    process.start()
+    parent_end, worker_end = multiprocessing.Pipe()
+    stop = (start_elsewhere if contender.python else spawn)(contender, worker_end)
     worker_end.close()
+    if contender.python:
+        parent_end.send((contender.build, contender.arguments))
     try:
         yield parent_end
     finally:
         parent_end.close()
+        stop()
+
+
+def spawn(contender: Contender, worker_end: Connection) -> Callable[[], None]:
+    """Start a process of this interpreter; returns what ends it."""
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=serve, args=(worker_end, contender.build, contender.arguments), daemon=True)
+    with environment(contender.environment):
+        process.start()
+
+    def stop() -> None:
         process.join(timeout=5)
         process.terminate()
         process.join()
+
+    return stop
+
+
+def start_elsewhere(contender: Contender, worker_end: Connection) -> Callable[[], None]:
+    """The same with another interpreter, which sees this checkout and its own packages (not on Windows)."""
+    fd = worker_end.fileno()
+    code = f"from benchmarks.harness import serve_from; serve_from({fd})"
+    paths = os.pathsep.join([str(ROOT), *filter(None, [contender.environment.get("PYTHONPATH")])])
+    with environment({**contender.environment, "PYTHONPATH": paths}):
+        process = subprocess.Popen([contender.python, "-c", code], pass_fds=[fd])
+
+    def stop() -> None:
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    return stop
+
+
+@contextmanager
+def environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """The process's environment with `changes`, which processes that start meanwhile inherit."""
+    before = dict(os.environ)
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def serve_from(fd: int) -> None:
+    """`serve` in an interpreter that was started with the worker's end of the pipe as file `fd`."""
+    connection = Connection(fd)
+    build, arguments = connection.recv()
+    serve(connection, build, arguments)
 
 
 def serve(connection: Connection, build: Callable[..., Job], arguments: tuple[Any, ...]) -> None:
@@ -156,7 +223,7 @@ def serve(connection: Connection, build: Callable[..., Job], arguments: tuple[An
         job = build(*arguments)
         connection.send(job.facts)
         while True:
-            connection.send(run_block(job.step, connection.recv()))
+            connection.send(run_block(job.step, connection.recv(), job.parts))
     except EOFError:
         return  # the parent has closed its end: all done
     except UserError as error:
@@ -177,8 +244,13 @@ def answer(name: str, connection: Connection) -> Any:
     return message
 
 
-def run_block(step: Callable[[], Any], seconds: float) -> dict[str, Any]:
+def run_block(
+    step: Callable[[], Any], seconds: float, parts: Mapping[str, list[float]] | None = None
+) -> dict[str, Any]:
     """Steps for at least `seconds`, at least one that counts."""
+    parts = parts or {}
+    for times_of_part in parts.values():
+        times_of_part.clear()
     before, own, started = cpu_ticks(), own_seconds(), time.perf_counter()
     times: list[float] = []
     dropped = DROPPED
@@ -191,6 +263,7 @@ def run_block(step: Callable[[], Any], seconds: float) -> dict[str, Any]:
     passed = {name: after[name] - before[name] for name in after}
     return {
         "seconds": times[dropped:],
+        "parts": {name: times_of_part[dropped:] for name, times_of_part in parts.items()},
         "clock": clock,
         "peak_mb": peak_mb(),
         "disturbance": {"nice": passed["nice"], "steal": passed["steal"], "others": max(0.0, passed["busy"] - own)},
@@ -236,3 +309,10 @@ def timed(function: Callable[[], Any]) -> tuple[float, Any]:
     started = time.perf_counter()
     result = function()
     return time.perf_counter() - started, result
+
+
+def noted(parts: dict[str, list[float]], name: str, function: Callable[[], Any]) -> Any:
+    """The result of one call, whose seconds join those of the part `name`."""
+    seconds, result = timed(function)
+    parts.setdefault(name, []).append(seconds)
+    return result

@@ -18,7 +18,7 @@ from benchmarks.machine import Machine
 from minipost.config import parse
 
 HERE = Path(__file__).resolve().parent
-ORDER = ("train", "generate", "stages", "kernels", "ladders", "growth")
+ORDER = ("train", "threads", "numpys", "generate", "stages", "matmul", "kernels", "ladders", "growth")
 INTRODUCTION = """# Results
 
 Written by `python -m benchmarks results` from the files in [results/](results): do not edit. Times are medians with
@@ -48,7 +48,7 @@ def read(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
         records.append((path, values))
     if not records:
         raise BenchmarkError(f"there are no results in {folder}: run a benchmark with --json {folder}/NAME.json.")
-    sizes = ("nano", "XS", "S", "M")
+    sizes = ("nano", "tour", "XS", "S", "M")
     return sorted(records, key=lambda f: (ORDER.index(f[1]["benchmark"]), sizes.index(f[1].get("size", "nano"))))
 
 

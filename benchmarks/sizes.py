@@ -1,4 +1,4 @@
-"""The three models that are timed, and how much arithmetic and memory their work needs at least.
+"""The models that are timed, the tour's own among them, and how much arithmetic and memory their work needs at least.
 
 N = B T tokens a step, L layers, C channels, P parameters in matrices (the tied embedding once, as the output layer).
 """
@@ -6,7 +6,7 @@ N = B T tokens a step, L layers, C channels, P parameters in matrices (the tied 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Size:
     batch: int  # B, rows
     vocab_size: int
     hidden: int  # F: about 8/3 of dim, a multiple of 16
+    optimizer: Literal["adamw", "muon"] = "adamw"  # of the matrices inside the layers, on both sides
 
     def config(self, context: int | None = None) -> ModelConfig:
         """As many key/value heads as query heads, tied embeddings."""
@@ -81,6 +82,7 @@ SIZES = {
     size.name: size
     for size in (
         Size("nano", 32, 1, 2, 16, 4, 64, 96),  # for tests of the tool
+        Size("tour", 128, 3, 4, 128, 4, 2048, 352, "muon"),  # what `minipost tour` pretrains
         Size("XS", 64, 2, 4, 64, 16, 512, 176),
         Size("S", 128, 4, 4, 128, 16, 1024, 352),
         Size("M", 256, 6, 8, 256, 8, 2048, 688),

@@ -11,7 +11,13 @@ from importlib.util import find_spec
 
 from benchmarks.harness import BenchmarkError, say
 
-PACKAGES = {"torch": "torch", "compile": "torch", "jax": "jax", "transformers": "transformers"}  # peer: what it needs
+PACKAGES = {  # peer: what it needs
+    "torch": "torch",
+    "torch-bf16": "torch",
+    "compile": "torch",
+    "jax": "jax",
+    "transformers": "transformers",
+}
 
 
 def chosen(against: str, known: Sequence[str]) -> list[str]:

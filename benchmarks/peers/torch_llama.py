@@ -1,18 +1,21 @@
 """A Llama-style decoder in idiomatic PyTorch, and its training step.
 
 One matrix for query, key and value, one for gate and up, `scaled_dot_product_attention`, `rms_norm`, tied embeddings,
-clipping, fused AdamW. With `compiled=True` the forward and backward pass go through torch.compile.
+clipping, fused AdamW (or Muon for the layers' matrices). With `compiled=True` the forward and backward pass go through
+torch.compile, with `halved=True` they run under autocast to bfloat16.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.harness import GRADIENTS, UPDATE, noted
+from benchmarks.peers.torch_muon import Muon
 from minipost.model import Array, ModelConfig
 
 Cache = tuple[Tensor, Tensor]  # keys and values of one layer, [B, H, limit, D] each
@@ -41,10 +44,21 @@ class Layer(nn.Module):
             keys, values = cache
             keys[:, :, at : at + T], values[:, :, at : at + T] = k, v
             k, v = keys[:, :, : at + T], values[:, :, : at + T]
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and T > 1)
+        mixed = attend(q, k, v, mask, T > 1)
         x = x + self.attention_out(mixed.transpose(1, 2).reshape(B, T, C))
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
         return x + self.mlp_down(F.silu(gate) * up)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """q[B, H, T, D] and keys and values -> [B, H, T, D].
+
+    In float32 also under autocast: in bfloat16 its backward pass takes 4 to 50 times as long on a CPU (PyTorch 2.13).
+    """
+    if torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            return attend(q.float(), k.float(), v.float(), mask, causal)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and causal)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -87,9 +101,9 @@ class Llama(nn.Module):
         return F.linear(hidden, self.embedding.weight)
 
 
-def adamw(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
+def adamw(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.AdamW:
     """Decay for matrices only, one fused update."""
-    parameters = list(model.parameters())
+    parameters = list(parameters)
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -102,20 +116,47 @@ def next_token_loss(model: Llama, tokens: Tensor, targets: Tensor) -> Tensor:
 
 
 def trainer(
-    config: ModelConfig, weights: Mapping[str, Array], *, lr: float, weight_decay: float, threads: int, compiled: bool
+    config: ModelConfig,
+    weights: Mapping[str, Array],
+    *,
+    lr: float,
+    weight_decay: float,
+    threads: int,
+    muon_lr: float | None = None,
+    compiled: bool = False,
+    halved: bool = False,
+    parts: dict[str, list[float]] | None = None,
 ) -> tuple[Callable[[Array, Array], float], int]:
-    """(step(tokens[B, T], targets[B, T]) -> loss, number of parameters)."""
+    """(step(tokens[B, T], targets[B, T]) -> loss, number of parameters).
+
+    With a `muon_lr` Muon updates the layers' matrices. `halved`: forward and backward under autocast to bfloat16.
+    The seconds of a step's two parts join `parts`.
+    """
     torch.set_num_threads(threads)
     model = Llama(config, weights)
-    optimizer = adamw(model, lr, weight_decay)
+    inner = [p for p in model.layers.parameters() if p.ndim == 2] if muon_lr else []
+    outer = [p for p in model.parameters() if all(p is not matrix for matrix in inner)]
+    optimizers: list[torch.optim.Optimizer] = [adamw(outer, lr, weight_decay)]
+    if muon_lr:
+        optimizers.append(Muon(inner, muon_lr, compiled))
     loss_of: Any = torch.compile(next_token_loss) if compiled else next_token_loss
+    parts = {} if parts is None else parts
+
+    def gradients(tokens: Array, targets: Array) -> float:
+        with torch.autocast("cpu", torch.bfloat16, enabled=halved):
+            loss = loss_of(model, torch.from_numpy(tokens), torch.from_numpy(targets))
+        loss.backward()
+        return loss.item()
+
+    def update() -> None:
+        nn.utils.clip_grad_norm_(outer, 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
     def step(tokens: Array, targets: Array) -> float:
-        loss = loss_of(model, torch.from_numpy(tokens), torch.from_numpy(targets))
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        return loss.item()
+        loss: float = noted(parts, GRADIENTS, lambda: gradients(tokens, targets))
+        noted(parts, UPDATE, update)
+        return loss
 
     return step, sum(p.numel() for p in model.parameters())

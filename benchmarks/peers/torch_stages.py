@@ -85,7 +85,7 @@ def dpo_step(
 ) -> Step:
     """One update on the given pairs: -log sigmoid(beta (margin of pi - margin of ref))."""
     model = Llama(config, weights)
-    optimizer = adamw(model, LR, 0.0)
+    optimizer = adamw(model.parameters(), LR, 0.0)
     with torch.no_grad():
         reference = torch.stack([response_logps(model, pad(pair))[0].sum(dim=1) for pair in pairs])  # [pairs, 2]
 
@@ -104,7 +104,7 @@ def reward_step(
 ) -> Step:
     """One update of a reward model on the given pairs."""
     model = Scorer(config, weights)
-    optimizer = adamw(model, LR, 0.01)
+    optimizer = adamw(model.parameters(), LR, 0.01)
 
     def step(chosen: Sequence[int]) -> dict[str, float]:
         scores = model.scores(pad([side for i in chosen for side in pairs[i]])).view(-1, 2)
@@ -137,7 +137,7 @@ def ppo_iteration(
     policy, reference = Llama(config, weights), Llama(config, weights).eval()
     critic, reward_model = Scorer(config, weights), Scorer(config, weights).eval()
     both = nn.ModuleList([policy, critic])
-    optimizer, rng = adamw(both, LR, 0.0), torch.Generator().manual_seed(0)
+    optimizer, rng = adamw(both.parameters(), LR, 0.0), torch.Generator().manual_seed(0)
     prompt_ids = torch.tensor(prompts)
 
     def iteration() -> dict[str, float]:

@@ -21,3 +21,8 @@ def broken() -> Job:
 
 def dying() -> Job:
     os._exit(3)
+
+
+def sees(name: str) -> Job:
+    """What the process reads in its environment."""
+    return Job(lambda: None, {"process": os.getpid(), "value": os.environ.get(name)})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,11 +14,11 @@ import numpy as np
 import pytest
 from contenders import MACHINE
 
-from benchmarks import generate, kernels, ladders, machine, peers, results, stages, train
+from benchmarks import generate, kernels, ladders, lock, machine, matmul, peers, results, stages, threads, train
 from benchmarks.__main__ import COMMANDS, main
 from benchmarks.harness import BenchmarkError
 from benchmarks.registry import REGISTRY, register
-from benchmarks.sizes import SIZES
+from benchmarks.sizes import SIZES, scaled
 
 ROOT = Path(__file__).resolve().parents[2]
 NANO = SIZES["nano"]
@@ -50,13 +52,16 @@ def run(tmp_path: Path, *argv: str) -> dict[str, object]:
     ("argv", "sentence"),
     [
         (["trian"], "did you mean train?"),
-        (["train", "--size", "XXL"], "choose one of nano, XS, S, M"),
+        (["train", "--size", "XXL"], "choose one of nano, tour, XS, S, M"),
         (["train", "--against", "tensorflow"], "there is no peer 'tensorflow'"),
         (["generate", "--against", "jax"], "choose from torch, transformers"),
         (["generate", "--size", "nano", "--against", "none", "--batches", "0"], "whole numbers from 1"),
         (["kernels", "--size", "nano", "--against", "none", "--with", "nowhere.py"], "there is no file nowhere.py"),
         (["kernels", "--size", "nano", "--against", "none", "--only", "fft"], "no kernel's name has 'fft'"),
+        (["matmul", "--sizes", "nano", "--against", "none", "--only", "fft"], "no product's name has 'fft'"),
         (["ladders", "--size", "nano", "--only", "fft"], "no ladder's name has 'fft'"),
+        (["threads", "--sizes", "nano", "--against", "none", "--threads", "0"], "whole numbers from 1"),
+        (["numpys", "--sizes", "nano", "--python", "nowhere"], "there is no interpreter nowhere"),
         (["results", "--folder", "nowhere"], "there are no results in nowhere"),
     ],
 )
@@ -75,7 +80,7 @@ def test_a_missing_peer_says_how_to_install_it(
     assert main(["train", "--against", "jax"]) == 2
     assert "pip install 'minipost[peers]'" in capsys.readouterr().err
     assert peers.chosen("installed", train.PEERS) == []
-    assert "not compared with: torch, compile, jax" in capsys.readouterr().err
+    assert "not compared with: torch, torch-bf16, compile, jax" in capsys.readouterr().err
 
 
 def test_help_lists_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +112,9 @@ def test_other_work_is_refused() -> None:
         train.same_work({"minipost": own, "torch": {**own, "parameters": 11}})
     with pytest.raises(BenchmarkError, match="torch does other work"):
         train.same_work({"minipost": own, "torch": {**own, "losses": [3.0, 2.01]}})
+    train.same_work({"minipost": own, "torch-bf16": {**own, "losses": [3.0, 2.001]}})  # rounds more
+    with pytest.raises(BenchmarkError, match="torch-bf16 does other work"):
+        train.same_work({"minipost": own, "torch-bf16": {**own, "losses": [3.0, 2.01]}})
     with pytest.raises(BenchmarkError, match="50% of its greedily"):
         generate.same_tokens({"minipost": {"greedy": [1, 2]}, "torch": {"greedy": [1, 3]}})
     with pytest.raises(BenchmarkError, match="its grad_norm is 2"):
@@ -121,7 +129,52 @@ def test_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert own["name"] == "minipost" and len(own["losses"]) == 4
     assert own["losses"][0] == pytest.approx(np.log(NANO.vocab_size), abs=0.1)
     assert own["tokens_per_second"] == pytest.approx(NANO.batch * NANO.tokens / own["median"])
+    assert all(0 < seconds < own["p90"] for seconds in own["parts"].values()) and len(own["parts"]) == 2
     assert "matrix products alone" in capsys.readouterr().out
+
+
+def test_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+    path = tmp_path / "threads.json"
+    argv = ["threads", "--sizes", "nano", "--against", "none", "--threads", "2", "3", "--json", str(path)]
+    assert main([*argv, *QUICK]) == 0
+    one, two, three = json.loads(path.read_text())["results"]
+    assert [r["threads"] for r in (one, two, three)] == [1, 2, 3]
+    assert two["faster"] == one["median"] / two["median"] and "median" not in three  # more than the cores
+    if one["lock"]:
+        assert 0 < one["lock"] < one["median"] and one["allowed"] == pytest.approx(1) and three["allowed"] > 0
+    assert "lock allows" in capsys.readouterr().out
+    page = results.page(results.read(tmp_path))
+    assert "## Training step, thread by thread" in page and "| nano | 3 |  |" in page
+
+
+def test_what_the_lock_allows_is_amdahls_law() -> None:
+    lock = {"1": 1.0, "8": 8.0, "16": 1.0}
+    assert threads.allowed(10.0, lock, 1, 1) == 1
+    assert threads.allowed(9.0, lock, 8, 8) == 1  # each shard adds as much as it takes away
+    assert threads.allowed(10.0, lock, 16, 9) == pytest.approx(5)  # serial 1, shared 9
+
+
+@pytest.mark.skipif(machine.cores() < 2, reason="the watcher needs a core of its own")
+def test_the_lock_is_seen_as_held_and_as_free() -> None:
+    with lock.watched() as held:
+        if held is None:
+            pytest.skip("this Python keeps its lock elsewhere, or has none")
+        counting, sleeping = held(lambda: sum(range(3_000_000))), held(lambda: time.sleep(0.05))
+    assert sleeping < 0.5 * counting
+    assert sys.getswitchinterval() != lock.RARE / 1e6
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another interpreter is started by what Windows does not have")
+def test_numpys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "numpys.json"
+    argv = ["numpys", "--sizes", "nano", "--python", sys.executable, "--no-avx2", "--json", str(path)]
+    assert main([*argv, *QUICK]) == 0
+    first, second = json.loads(path.read_text())["results"]
+    assert (first["name"], second["name"]) == ("this Python", "another Python")
+    assert first["numpy"] == second["numpy"] == np.__version__ and first["losses"] == second["losses"]
+    assert first["times"] == 1 and second["times"] == second["median"] / first["median"]
+    assert str(tmp_path.parent) not in capsys.readouterr().out
 
 
 def test_generate(tmp_path: Path) -> None:
@@ -172,6 +225,48 @@ def test_a_kernel_that_is_wrong_is_not_timed(tmp_path: Path, capsys: pytest.Capt
     assert "minipost is off by 1" in capsys.readouterr().err
 
 
+def test_matmul(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "matmul.json"
+    argv = ["matmul", "--sizes", "nano", "tour", "--against", "none", "--only", "attention", "--json", str(path)]
+    assert main([*argv, *QUICK]) == 0
+    results = json.loads(path.read_text())["results"]
+    assert {r["group"] for r in results} == {"nano", "tour"}
+    for r in results:
+        assert r["ratio"]["NumPy"] == r["flops"]["minipost"] / r["flops"]["NumPy"] > 0
+    assert "geometric mean" in capsys.readouterr().out
+    assert matmul.mean([2.0, 0.5]) == pytest.approx(1)
+
+
+def test_the_products_of_a_step_are_its_arithmetic() -> None:
+    """Forward, input's and weight's gradient of each weight, on half of the batch: 6 N P operations in all."""
+    size = SIZES["tour"]
+    products = [p for p in matmul.products_of(size) if not p.name.startswith(("attention scores", "attention values"))]
+    layers = {"qkv": 3, "attention out": 3, "gate, up": 3, "down": 3}
+    chunks = size.batch * size.tokens / matmul.CHUNK
+    flops = 0.0
+    for p in products:
+        name = p.name.rpartition(" ")[0]
+        if name in layers or name == "output":
+            flops += p.flops / p.stacked * (2 * layers[name] if name in layers else chunks)
+    assert flops == 6 * size.batch * size.tokens * size.matrix_parameters
+
+
+@pytest.mark.parametrize("edge", matmul.edges(), ids=lambda p: p.text)
+def test_every_contender_multiplies_every_edge(edge: matmul.Product) -> None:
+    a, b, c = edge.inputs(np.random.default_rng(0))
+    expected = matmul.exact(edge, a, b)
+    for name in ("minipost", "NumPy"):
+        c[...] = np.nan  # no sum may start from what was there
+        result = matmul.CONTENDERS[name](edge, a, b, c)()
+        np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_product_that_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(matmul.CONTENDERS, "NumPy", lambda product, a, b, c: lambda: np.zeros_like(c))
+    with pytest.raises(BenchmarkError, match="NumPy is off"):
+        matmul.row(matmul.edges()[0], ["minipost", "NumPy"], 1, 0.01)
+
+
 @pytest.mark.parametrize("ladder", ladders.ladders(NANO), ids=lambda ladder: ladder.name.partition(",")[0])
 def test_every_rung_of_a_ladder_gives_the_same_result(ladder: ladders.Ladder) -> None:
     rows = ladders.climb(ladder, 1, 0.001)
@@ -187,7 +282,11 @@ def test_the_results_page_is_what_its_files_say() -> None:
 # --------------------------------------------------------------------------------- with peers, where there are some
 @pytest.mark.skipif(not find_spec("torch"), reason="needs the extra peers")
 def test_pytorch_does_the_same_work() -> None:
-    train.same_work({"minipost": train.ours(NANO).facts, "torch": train.torch_peer(NANO, False).facts})
+    own = train.ours(NANO).facts
+    train.same_work({"minipost": own, "torch": train.torch_peer(NANO).facts})
+    train.same_work({"minipost": own, "torch-bf16": train.torch_peer(NANO, halved=True).facts})
+    with_muon = scaled(NANO, layers=2, optimizer="muon")  # stacks of two matrices, tall and wide
+    train.same_work({"minipost": train.ours(with_muon).facts, "torch": train.torch_peer(with_muon).facts})
     generate.same_tokens({"minipost": generate.ours(NANO, 3).facts, "torch": generate.torch_peer(NANO, 3, 1).facts})
     for c in stages.comparisons(NANO):
         assert len(stages.measure(c, ["torch"], 1, 0.01)) == 2

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from contenders import MACHINE, broken, dying, sleeper
+from contenders import MACHINE, broken, dying, sees, sleeper
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import harness
 from benchmarks.growth import exponent
-from benchmarks.harness import DROPPED, BenchmarkError, Contender, race, run_block, spread
+from benchmarks.harness import DROPPED, BenchmarkError, Contender, noted, race, run_block, spread
 from benchmarks.sizes import SIZES, scaled, size_named
 from benchmarks.table import figure
 from minipost.machine.setup import cpu_name
@@ -31,6 +34,33 @@ def test_the_first_steps_of_a_block_do_not_count() -> None:
     block = run_block(lambda: calls.append(1), 0.02)
     assert len(block["seconds"]) == len(calls) - DROPPED > 0
     assert block["clock"] >= sum(block["seconds"])
+
+
+def test_the_parts_of_a_step_are_kept_for_the_steps_that_count() -> None:
+    parts: dict[str, list[float]] = {}
+
+    def step() -> None:
+        noted(parts, "first", lambda: time.sleep(0.001))
+        noted(parts, "second", lambda: None)
+
+    step()  # while a contender builds
+    block = run_block(step, 0.02, parts)
+    first, second = block["parts"]["first"], block["parts"]["second"]
+    assert len(first) == len(second) == len(block["seconds"])
+    assert all(a + b <= whole for a, b, whole in zip(first, second, block["seconds"], strict=True))
+
+
+def test_a_contender_has_an_environment_and_an_interpreter_of_its_own() -> None:
+    changed = {"MINIPOST_THREADS": "3"}
+    here = Contender("here", sees, ("MINIPOST_THREADS",), changed)
+    tests = str(Path(__file__).parent)
+    elsewhere = Contender("elsewhere", sees, ("MINIPOST_THREADS",), {**changed, "PYTHONPATH": tests}, sys.executable)
+    rows = race([here, elsewhere], rounds=1, seconds=0.01)
+    assert [row.facts["value"] for row in rows.values()] == ["3", "3"]
+    assert len({row.facts["process"] for row in rows.values()}) == 2 and all(row.seconds for row in rows.values())
+    assert os.environ.get("MINIPOST_THREADS") != "3"
+    with pytest.raises(BenchmarkError, match="lost's process died"):
+        race([Contender("lost", sleeper, (1.0,), {}, sys.executable)])  # this one does not find the tests' module
 
 
 def test_a_block_of_long_steps_has_one_that_counts() -> None:
