@@ -143,7 +143,7 @@ def matrix_products(size: Size) -> Job:
             np.matmul(g, w, out=dx)
             np.matmul(g.T, x, out=dw)
 
-    shards = [shard(rows) for rows in by_thread(np.arange(size.batch), [1] * size.batch)]
+    shards = [shard(rows) for rows in np.array_split(np.arange(size.batch), shards_of(size, threads()))]
     return Job(lambda: map_shards(multiply, shards))
 
 
