@@ -21,7 +21,7 @@ compiled into every kernel: a second each.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.binding
 import numpy as np
@@ -80,108 +80,106 @@ def _rows_contiguous(x: Any) -> tuple[Any, bool]:
     return (x if x.strides[1] == x.itemsize else np.ascontiguousarray(x)), False
 
 
+class Matrix(NamedTuple):
+    """Where a matrix stands: its first number's address, and bytes from one row and one column to the next."""
+
+    start: int
+    row: int
+    column: int
+
+
 def product(a, a_row, transpose_a, b, b_row, transpose_b, c, c_row, m, n, k, alpha, beta):  # type: ignore[no-untyped-def]
     """`gemm` on addresses: c[m, n], sums of k terms, rows in bytes; the type of alpha is the type of all."""
     size, width = bytes_of(alpha), columns_of(alpha)
-    if k == 0:  # empty sums
-        for i in range(m):
-            for j in range(n):
-                at = c + i * c_row + j * size
-                write(beta * read(at, alpha) if beta != 0 else 0.0, at, alpha)
+    if k == 0:
+        scale(Matrix(c, c_row, size), m, n, alpha, beta)
     panel_bytes = min(k, DEEP) * width * size
     turned_panels = (min(m, HIGH) + width - 1) // width if transpose_a else 0
     room = np.empty(ROWS * width * size + panel_bytes * (1 + turned_panels) + 64, np.uint8)
-    scratch = (np.intp(room.ctypes.data) + 63) // 64 * 64  # a vector across two cache lines is two loads
-    panel = scratch + ROWS * width * size
-    turned = panel + panel_bytes
+    scratch = aligned(room)
+    panel, turned = scratch + ROWS * width * size, scratch + ROWS * width * size + panel_bytes
     in_place = not transpose_b and (m <= FEW or b_row == width * size)  # or a panel already
     for i0 in range(0, m, HIGH):
         high = min(HIGH, m - i0)
         for p0 in range(0, k, DEEP):
-            deep = min(DEEP, k - p0)
-            share = beta if p0 == 0 else 1.0
+            deep, share = min(DEEP, k - p0), beta if p0 == 0 else 1.0
             if transpose_a:
-                for i in range(0, high, width):
-                    columns = min(width, high - i)
-                    panel_of_rows(
-                        a + p0 * a_row + (i0 + i) * size, a_row, deep, columns, turned + i * deep * size, alpha
-                    )
+                panels_of_left(a + p0 * a_row + i0 * size, a_row, deep, high, turned, alpha)
             for j in range(0, n, width):
                 columns = min(width, n - j)
-                right, right_row = panel, width * size
+                right = Matrix(panel, width * size, size)
                 if in_place and columns == width:
-                    right, right_row = b + p0 * b_row + j * size, b_row
+                    right = Matrix(b + p0 * b_row + j * size, b_row, size)
                 elif transpose_b:
                     panel_of_columns(b + j * b_row + p0 * size, b_row, deep, columns, panel, alpha)
                 else:
                     panel_of_rows(b + p0 * b_row + j * size, b_row, deep, columns, panel, alpha)
-                if transpose_a:
-                    left, left_row, left_column, rows = turned, size, width * size, width
-                else:
-                    left, left_row, left_column, rows = a + i0 * a_row + p0 * size, a_row, size, high
+                rows = width if transpose_a else high  # that one `left` has
                 for i in range(0, high, rows):
-                    out = c + (i0 + i) * c_row + j * size
-                    tiles(
-                        left,
-                        left_row,
-                        left_column,
-                        right,
-                        right_row,
-                        deep,
-                        out,
-                        c_row,
-                        min(rows, high - i),
-                        columns,
-                        scratch,
-                        alpha,
-                        share,
-                    )
-                    left += rows * deep * size
+                    left = Matrix(a + i0 * a_row + p0 * size, a_row, size)
+                    if transpose_a:
+                        left = Matrix(turned + i * deep * size, size, width * size)
+                    out = Matrix(c + (i0 + i) * c_row + j * size, c_row, size)
+                    tiles(left, right, out, min(rows, high - i), columns, deep, scratch, alpha, share)
     room[0] = 0  # Numba frees an array after its last use, and an address is none
 
 
 @inlined
 def tiles(
-    left: int,
-    left_row: int,
-    left_column: int,
-    right: int,
-    right_row: int,
-    k: int,
-    c: int,
-    c_row: int,
-    rows: int,
-    columns: int,
-    scratch: int,
-    alpha: Any,
-    beta: Any,
+    left: Matrix, right: Matrix, c: Matrix, rows: int, columns: int, k: int, scratch: int, alpha: Any, beta: Any
 ) -> None:
     """One column of tiles: c[rows, columns] = alpha left[rows, k] right[k, width] + beta c."""
-    size, width = bytes_of(alpha), columns_of(alpha)
+    width = columns_of(alpha)
     whole = columns == width
-    out_row, share = (c_row, beta) if whole else (width * size, 0.0)
+    a, out, out_row, share = left.start, c.start, c.row, beta
+    if not whole:
+        out, out_row, share = scratch, width * c.column, 0.0
     while rows > 0:
-        out = c if whole else scratch
         if rows >= ROWS:
             done = ROWS
-            tile_of_all(left, left_row, left_column, right, right_row, out, out_row, k, alpha, share)
+            tile_of_all(a, left.row, left.column, right.start, right.row, out, out_row, k, alpha, share)
         elif rows >= 4:
             done = 4
-            tile_of_4(left, left_row, left_column, right, right_row, out, out_row, k, alpha, share)
+            tile_of_4(a, left.row, left.column, right.start, right.row, out, out_row, k, alpha, share)
         elif rows >= 2:
             done = 2
-            tile_of_2(left, left_row, left_column, right, right_row, out, out_row, k, alpha, share)
+            tile_of_2(a, left.row, left.column, right.start, right.row, out, out_row, k, alpha, share)
         else:
             done = 1
-            tile_of_1(left, left_row, left_column, right, right_row, out, out_row, k, alpha, share)
-        if not whole:
-            for i in range(done):
-                for j in range(columns):
-                    x, at = read(scratch + (i * width + j) * size, alpha), c + i * c_row + j * size
-                    write(x + beta * read(at, alpha) if beta != 0 else x, at, alpha)
+            tile_of_1(a, left.row, left.column, right.start, right.row, out, out_row, k, alpha, share)
+        if whole:
+            out += done * out_row
+        else:
+            add_scratch(scratch, c, done, columns, alpha, beta)
+            c = Matrix(c.start + done * c.row, c.row, c.column)
         rows -= done
-        left += done * left_row
-        c += done * c_row
+        a += done * left.row
+
+
+@inlined
+def add_scratch(scratch: int, c: Matrix, rows: int, columns: int, alpha: Any, beta: Any) -> None:
+    """c[rows, columns] = what the scratch tile has there + beta c."""
+    for i in range(rows):
+        for j in range(columns):
+            x, at = read(scratch + (i * columns_of(alpha) + j) * c.column, alpha), c.start + i * c.row + j * c.column
+            write(x + beta * read(at, alpha) if beta != 0 else x, at, alpha)
+
+
+@inlined
+def scale(c: Matrix, rows: int, columns: int, alpha: Any, beta: Any) -> None:
+    """c[rows, columns] *= beta; what c held is not read for beta = 0."""
+    for i in range(rows):
+        for j in range(columns):
+            at = c.start + i * c.row + j * c.column
+            write(beta * read(at, alpha) if beta != 0 else 0.0, at, alpha)
+
+
+@inlined
+def panels_of_left(a: int, a_row: int, k: int, rows: int, panels: int, alpha: Any) -> None:
+    """a[k, rows] -> panels[rows / width, k, width]."""
+    size, width = bytes_of(alpha), columns_of(alpha)
+    for i in range(0, rows, width):
+        panel_of_rows(a + i * size, a_row, k, min(width, rows - i), panels + i * k * size, alpha)
 
 
 @inlined
@@ -209,6 +207,12 @@ def panel_of_columns(b: int, b_row: int, k: int, columns: int, panel: int, alpha
             for p in range(turned, k):
                 x = read(b + j * b_row + p * size, alpha) if j < columns else 0.0
                 write(x, panel + (p * width + j) * size, alpha)
+
+
+@inlined
+def aligned(room: Any) -> Any:
+    """The first address in a byte array that starts a cache line: a vector across two lines would be two loads."""
+    return (np.intp(room.ctypes.data) + 63) // 64 * 64
 
 
 def _by_name(real: Any) -> Any:
