@@ -14,6 +14,7 @@ kept in memory, and the speed is halved.
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,22 +65,20 @@ ROWS, VECTORS = ISA.rows, ISA.vectors
 I64 = ir.IntType(64)
 
 
-def vector_type(real: Any) -> tuple[Any, Any]:
-    """LLVM's types of one number and of a vector of them, for Numba's float32 or float64."""
-    element = ir.FloatType() if real == types.float32 else ir.DoubleType()
-    return element, ir.VectorType(element, ISA.lanes * 32 // real.bitwidth)
-
-
-class _Emitter:
-    """The few instructions that tiles are made of, on vectors of one type."""
+class Emitter:
+    """The instructions that tiles are made of, on vectors of Numba's float32 or float64. Addresses are integers."""
 
     def __init__(self, builder: Any, real: Any) -> None:
-        self.builder = builder
-        self.element, self.vector = vector_type(real)
-        self.lanes, self.size = self.vector.count, real.bitwidth // 8
-        name = f"llvm.fmuladd.v{self.lanes}f{real.bitwidth}"
-        kind = ir.FunctionType(self.vector, [self.vector] * 3)
-        self.multiply_add = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        self.builder, self.size, self.lanes = builder, real.bitwidth // 8, ISA.lanes * 32 // real.bitwidth
+        self.element = ir.FloatType() if real == types.float32 else ir.DoubleType()
+        self.vector = ir.VectorType(self.element, self.lanes)
+        self.zero = ir.Constant(self.vector, [0.0] * self.lanes)
+
+    def call(self, name: str, result: Any, *arguments: Any) -> Any:
+        """One of LLVM's own functions."""
+        kind = ir.FunctionType(result, [x.type for x in arguments])
+        function = self.builder.module.globals.get(name) or ir.Function(self.builder.module, kind, name)
+        return self.builder.call(function, arguments)
 
     def at(self, address: Any, kind: Any) -> Any:
         return self.builder.inttoptr(address, kind.as_pointer())
@@ -90,82 +89,76 @@ class _Emitter:
         return vector
 
     def store(self, vector: Any, address: Any) -> None:
-        self.builder.store(vector, self.at(address, self.vector)).align = self.size
-
-    def number(self, address: Any) -> Any:
-        """One number, repeated over a vector."""
-        return self.repeat(self.builder.load(self.at(address, self.element)))
+        self.builder.store(vector, self.at(address, vector.type)).align = self.size
 
     def repeat(self, scalar: Any) -> Any:
-        nothing = ir.Constant(self.vector, ir.Undefined)
+        """A number in all lanes."""
+        nothing = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
         first = self.builder.insert_element(nothing, scalar, ir.IntType(32)(0))
         return self.builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None))
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
-        return self.builder.call(self.multiply_add, [a, b, c])
+        return self.call(f"llvm.fmuladd.v{self.lanes}f{8 * self.size}", self.vector, a, b, c)
+
+    def left(self, address: Any) -> Any:
+        """A number of a, ready for `add_product`."""
+        return self.repeat(self.builder.load(self.at(address, self.element)))
+
+    def right(self, address: Any) -> Any:
+        """A vector of b, ready for `add_product`."""
+        return self.load(address)
+
+    def add_product(self, left: Any, right: Any, total: Any) -> Any:
+        return self.fma(left, right, total)
+
+    def loop(self, count: Any, firsts: list[Any], body: Callable[[list[Any]], list[Any]]) -> list[Any]:
+        """`count` >= 1 times `values = body(values)`, from `firsts` on; the last values."""
+        builder = self.builder
+        before, inside, done = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("done")
+        builder.branch(inside)
+        builder.position_at_end(inside)
+        left, *values = (builder.phi(x.type) for x in (count, *firsts))
+        thens = body(values)
+        fewer = builder.sub(left, I64(1))
+        for phi, first, then in zip((left, *values), (count, *firsts), (fewer, *thens), strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(then, inside)
+        builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), inside, done)
+        builder.position_at_end(done)
+        return thens
 
 
-def make_tile(rows: int) -> Any:
+def make_tile(rows: int, emitter: type[Emitter] = Emitter) -> Any:
     """The tile of `rows` rows as a function for kernels.
 
-    tile(a, a_row, a_column, b, b_row, c, c_row, k, alpha, beta): addresses as integers; from one row (column) to the
-    next in bytes; b's columns and c's are contiguous. `k` >= 1. The type of `alpha` is the type of all.
+    tile(a, a_row, a_column, b, b_row, c, c_row, k, alpha, beta): from one row (column) to the next in bytes; b's
+    columns and c's are contiguous; `k` >= 1. The type of `alpha` is the type of all.
     """
 
     @intrinsic
-    def tile(
-        typing: Any,
-        a: Any,
-        a_row: Any,
-        a_column: Any,
-        b: Any,
-        b_row: Any,
-        c: Any,
-        c_row: Any,
-        k: Any,
-        alpha: Any,
-        beta: Any,
-    ) -> Any:
-        i = types.intp
-        return types.void(i, i, i, i, i, i, i, i, alpha, alpha), generate
+    def tile(typing, a, a_row, a_column, b, b_row, c, c_row, k, alpha, beta):  # type: ignore[no-untyped-def]
+        return types.void(*[types.intp] * 8, alpha, alpha), generate
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, a_row, a_column, b, b_row, c, c_row, k, alpha, beta = arguments
-        emit = _Emitter(builder, signature.args[8])
+        emit = emitter(builder, signature.args[8])
         step = emit.lanes * emit.size
-        zero = ir.Constant(emit.vector, [0.0] * emit.lanes)
-        before, loop, done = builder.block, builder.append_basic_block("sum"), builder.append_basic_block("sum_done")
         a_rows = [builder.add(a, builder.mul(a_row, I64(r))) for r in range(rows)]
-        builder.branch(loop)
 
-        builder.position_at_end(loop)
-        left = builder.phi(I64)  # how many terms are left
-        offset, b_now = builder.phi(I64), builder.phi(I64)  # of a's column; of b's row
-        sums = [builder.phi(emit.vector) for _ in range(rows * VECTORS)]
-        b_vectors = [emit.load(builder.add(b_now, I64(v * step))) for v in range(VECTORS)]
-        grown = []
-        for r in range(rows):
-            number = emit.number(builder.add(a_rows[r], offset))
-            grown += [emit.fma(number, b_vectors[v], sums[r * VECTORS + v]) for v in range(VECTORS)]
-        now_left = builder.sub(left, I64(1))
-        for phi, first, then in [
-            (left, k, now_left),
-            (offset, I64(0), builder.add(offset, a_column)),
-            (b_now, b, builder.add(b_now, b_row)),
-            *((s, zero, g) for s, g in zip(sums, grown, strict=True)),
-        ]:
-            phi.add_incoming(first, before)
-            phi.add_incoming(then, loop)
-        builder.cbranch(builder.icmp_signed(">", now_left, I64(0)), loop, done)
+        def term(values: list[Any]) -> list[Any]:
+            offset, b_now, *sums = values
+            right = [emit.right(builder.add(b_now, I64(v * step))) for v in range(VECTORS)]
+            grown = []
+            for r in range(rows):
+                left = emit.left(builder.add(a_rows[r], offset))
+                grown += [emit.add_product(left, right[v], sums[r * VECTORS + v]) for v in range(VECTORS)]
+            return [builder.add(offset, a_column), builder.add(b_now, b_row), *grown]
 
-        builder.position_at_end(done)
+        _, _, *sums = emit.loop(k, [I64(0), b, *[emit.zero] * (rows * VECTORS)], term)
         factor, share = emit.repeat(alpha), emit.repeat(beta)
-        places = [
-            builder.add(builder.add(c, builder.mul(c_row, I64(r))), I64(v * step))
-            for r in range(rows)
-            for v in range(VECTORS)
-        ]
-        scaled = [builder.fmul(factor, g) for g in grown]
+        c_rows = [builder.add(c, builder.mul(c_row, I64(r))) for r in range(rows)]
+        places = [builder.add(c_now, I64(v * step)) for c_now in c_rows for v in range(VECTORS)]
+        scaled = [builder.fmul(factor, x) for x in sums]
         with builder.if_else(builder.fcmp_unordered("!=", beta, ir.Constant(emit.element, 0.0))) as (added, written):
             with added:
                 for place, x in zip(places, scaled, strict=True):
@@ -188,7 +181,7 @@ def transpose_block(typing: Any, source: Any, source_row: Any, target: Any, targ
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, source_row, target, target_row, _ = arguments
-        emit = _Emitter(builder, signature.args[4])
+        emit = Emitter(builder, signature.args[4])
         n = emit.lanes
         rows = [emit.load(builder.add(source, builder.mul(source_row, I64(i)))) for i in range(n)]
         half, kind = n // 2, ir.VectorType(ir.IntType(32), n)
@@ -207,25 +200,20 @@ def transpose_block(typing: Any, source: Any, source_row: Any, target: Any, targ
 
 @intrinsic
 def copy_rows(typing: Any, source: Any, source_row: Any, target: Any, target_row: Any, k: Any, one: Any) -> Any:
-    """`k` >= 1 rows of a tile's width, from one place to another; addresses and rows in bytes, type as of `one`."""
+    """`k` >= 1 rows of a tile's width, from one place to another; rows in bytes, type as of `one`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, source_row, target, target_row, k, _ = arguments
-        emit = _Emitter(builder, signature.args[5])
-        before, loop, done = builder.block, builder.append_basic_block("copy"), builder.append_basic_block("copied")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        left, a, b = (builder.phi(I64) for _ in range(3))
-        step = emit.lanes * emit.size
-        for v in range(VECTORS):
-            emit.store(emit.load(builder.add(a, I64(v * step))), builder.add(b, I64(v * step)))
-        now_left = builder.sub(left, I64(1))
-        nexts = ((left, k, now_left), (a, source, builder.add(a, source_row)), (b, target, builder.add(b, target_row)))
-        for phi, first, then in nexts:
-            phi.add_incoming(first, before)
-            phi.add_incoming(then, loop)
-        builder.cbranch(builder.icmp_signed(">", now_left, I64(0)), loop, done)
-        builder.position_at_end(done)
+        emit = Emitter(builder, signature.args[5])
+
+        def row(values: list[Any]) -> list[Any]:
+            a, b = values
+            for v in range(VECTORS):
+                step = I64(v * emit.lanes * emit.size)
+                emit.store(emit.load(builder.add(a, step)), builder.add(b, step))
+            return [builder.add(a, source_row), builder.add(b, target_row)]
+
+        emit.loop(k, [source, target], row)
         return context.get_dummy_value()
 
     i = types.intp
@@ -237,7 +225,7 @@ def read(typing: Any, address: Any, one: Any) -> Any:
     """The number at an address, of the type of `one`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        emit = _Emitter(builder, signature.args[1])
+        emit = Emitter(builder, signature.args[1])
         return builder.load(emit.at(arguments[0], emit.element))
 
     return one(types.intp, one), generate
@@ -248,7 +236,7 @@ def write(typing: Any, x: Any, address: Any, one: Any) -> Any:
     """Put a number at an address, as one of the type of `one`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        emit = _Emitter(builder, signature.args[2])
+        emit = Emitter(builder, signature.args[2])
         builder.store(arguments[0], emit.at(arguments[1], emit.element))
         return context.get_dummy_value()
 

@@ -140,10 +140,10 @@ def count(tmp_path: Path, code: str = COUNT, **environment: str) -> tuple[int, i
 
 
 def test_kernels_in_the_cache_are_counted_for_this_processor_only(tmp_path: Path) -> None:
-    before, after, kernels, folder = count(tmp_path)
-    assert before == 0 < after < kernels and Path(folder).is_relative_to(tmp_path)
+    before, after, kernels, folder = count(tmp_path)  # before: the matrix product's, which compiles at its import
+    assert before < after < kernels and Path(folder).is_relative_to(tmp_path)
     assert count(tmp_path)[:2] == (after, after)
-    assert count(tmp_path, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")[0] == 0
+    assert count(tmp_path, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")[0] == before
 
 
 def test_without_a_place_for_the_cache_there_is_no_folder(tmp_path: Path) -> None:
