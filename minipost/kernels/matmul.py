@@ -2,65 +2,54 @@
 
     c = alpha op(a) op(b) + beta c,   op: as it is, or transposed
 
-Four tricks, from the inside out. Speeds are float32 on one core whose OpenBLAS reaches 150 GFLOP/s; three plain loops
-reach 3. `python -m benchmarks ladders` climbs from there to here, with what failed on the way.
+`gemm` is called inside kernels, `matmul_into` and `matmul` from Python. The work is done by one of three products:
+`product.py` in float32 or float64, `bfloat16.py` on float32 arrays whose numbers are rounded first.
 
-1. A *tile* of the result stays in registers during its whole sum over k (`tile.py`).
-2. *Panels*: the columns of b that a row of tiles reads are copied side by side first. They then fit the first cache,
-   whatever b's rows are apart, and a transposed b costs no more than a plain one. 120 -> 155 GFLOP/s.
-3. *Blocks*: DEEP terms of a sum at a time, so that a panel stays in the first cache, and HIGH rows, so that a's part
-   stays in the second one. 130 -> 150 at 1024 x 1408 x 256; nothing at small sizes.
-4. A transposed a is copied into panels, too. Its tiles read a column of them. 115 -> 145.
-
-Rows and columns that fill no tile go through smaller ones (4, 2 and 1 rows), or through a scratch tile.
-
-The product knows addresses and bytes, not arrays. So there are two compiled functions, one for float32 and one for
-float64, whatever arrays the kernels hold; they call them by name. Inlined, or as Numba's usual calls, a copy would be
-compiled into every kernel: a second each.
+A product knows addresses and bytes, not arrays, so that there is one compiled function of each, whatever arrays the
+kernels hold. Inlined, or as Numba's usual call, a copy would be compiled into every kernel: a second each. Kernels find
+the three in a table, which they know by name, in this process and in any that reads them from the cache. A product is
+compiled when it is first called: until then its place in the table holds a function that does so.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import ctypes
+import threading
+from typing import Any
 
 import llvmlite.binding
 import numpy as np
+from llvmlite import ir
 from numba import cfunc, types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
+from minipost.kernels import bfloat16
 from minipost.kernels.jit import INLINED, OPTIONS, inlined, kernel
-from minipost.kernels.tile import (
-    ROWS,
-    bytes_of,
-    columns_of,
-    copy_rows,
-    lanes_of,
-    make_tile,
-    read,
-    transpose_block,
-    write,
-)
+from minipost.kernels.product import product
 
-DEEP = 128  # terms of a sum at a time: a panel of 128 x 32 float32 is 16 KB
-HIGH = 256  # rows of a at a time: 256 x 128 float32 are 128 KB
-FEW = 32  # rows of a for which copying b does not pay
-
-tile_of_all, tile_of_4, tile_of_2, tile_of_1 = make_tile(ROWS), make_tile(4), make_tile(2), make_tile(1)
+PRODUCTS = (("float32", product), ("float64", product), ("float32", bfloat16.product))
+FLOAT32, FLOAT64, BFLOAT16 = range(3)  # places in the table
+TABLE = "minipost_products"
 
 
-def gemm(a: Any, b: Any, c: Any, transpose_a: bool, transpose_b: bool, alpha: float, beta: float) -> None:
+def gemm(
+    a: Any, b: Any, c: Any, transpose_a: bool, transpose_b: bool, alpha: float, beta: float, low: bool = False
+) -> None:
     """`c = alpha op(a) op(b) + beta c` inside kernels, for matrices with contiguous last axes; rows may be strided.
 
-    All of float32 or all of float64, any size, 0 included; with beta = 0 whatever c held is not read.
+    All of float32 or all of float64, any size, 0 included; with beta = 0 whatever c held is not read. `low`: round the
+    numbers of a and b to bfloat16 first, if they are float32; sums are float32 all the same.
     """
     A, B = (a.T if transpose_a else a), (b.T if transpose_b else b)
     c[...] = alpha * (A @ B) + (beta * c if beta != 0 else 0)
 
 
 @kernel
-def matmul_into(a: Any, b: Any, c: Any, transpose_a: bool, transpose_b: bool, alpha: float, beta: float) -> None:
+def matmul_into(
+    a: Any, b: Any, c: Any, transpose_a: bool, transpose_b: bool, alpha: float, beta: float, low: bool = False
+) -> None:
     """`gemm` for callers in Python."""
-    gemm(a, b, c, transpose_a, transpose_b, alpha, beta)
+    gemm(a, b, c, transpose_a, transpose_b, alpha, beta, low)
 
 
 def matmul(a: Any, b: Any) -> Any:
@@ -80,170 +69,20 @@ def _rows_contiguous(x: Any) -> tuple[Any, bool]:
     return (x if x.strides[1] == x.itemsize else np.ascontiguousarray(x)), False
 
 
-class Matrix(NamedTuple):
-    """Where a matrix stands: its first number's address, and bytes from one row and one column to the next."""
-
-    start: int
-    row: int
-    column: int
-
-
-def product(a, a_row, transpose_a, b, b_row, transpose_b, c, c_row, m, n, k, alpha, beta):  # type: ignore[no-untyped-def]
-    """`gemm` on addresses: c[m, n], sums of k terms, rows in bytes; the type of alpha is the type of all."""
-    size, width = bytes_of(alpha), columns_of(alpha)
-    if k == 0:
-        scale(Matrix(c, c_row, size), m, n, alpha, beta)
-    panel_bytes = min(k, DEEP) * width * size
-    turned_panels = (min(m, HIGH) + width - 1) // width if transpose_a else 0
-    room = np.empty(ROWS * width * size + panel_bytes * (1 + turned_panels) + 64, np.uint8)
-    scratch = aligned(room)
-    panel, turned = scratch + ROWS * width * size, scratch + ROWS * width * size + panel_bytes
-    in_place = not transpose_b and (m <= FEW or b_row == width * size)  # or a panel already
-    for i0 in range(0, m, HIGH):
-        high = min(HIGH, m - i0)
-        for p0 in range(0, k, DEEP):
-            deep, share = min(DEEP, k - p0), beta if p0 == 0 else 1.0
-            if transpose_a:
-                panels_of_left(a + p0 * a_row + i0 * size, a_row, deep, high, turned, alpha)
-            for j in range(0, n, width):
-                columns = min(width, n - j)
-                right = Matrix(panel, width * size, size)
-                if in_place and columns == width:
-                    right = Matrix(b + p0 * b_row + j * size, b_row, size)
-                elif transpose_b:
-                    panel_of_columns(b + j * b_row + p0 * size, b_row, deep, columns, panel, alpha)
-                else:
-                    panel_of_rows(b + p0 * b_row + j * size, b_row, deep, columns, panel, alpha)
-                rows = width if transpose_a else high  # that one `left` has
-                for i in range(0, high, rows):
-                    left = Matrix(a + i0 * a_row + p0 * size, a_row, size)
-                    if transpose_a:
-                        left = Matrix(turned + i * deep * size, size, width * size)
-                    out = Matrix(c + (i0 + i) * c_row + j * size, c_row, size)
-                    tiles(left, right, out, min(rows, high - i), columns, deep, scratch, alpha, share)
-    room[0] = 0  # Numba frees an array after its last use, and an address is none
-
-
-@inlined
-def tiles(
-    left: Matrix, right: Matrix, c: Matrix, rows: int, columns: int, k: int, scratch: int, alpha: Any, beta: Any
-) -> None:
-    """One column of tiles: c[rows, columns] = alpha left[rows, k] right[k, width] + beta c."""
-    width = columns_of(alpha)
-    whole = columns == width
-    a, out, out_row, share = left.start, c.start, c.row, beta
-    if not whole:
-        out, out_row, share = scratch, width * c.column, 0.0
-    while rows > 0:
-        if rows >= ROWS:
-            done = ROWS
-            tile_of_all(a, left.row, left.column, right.start, right.row, out, out_row, k, alpha, share)
-        elif rows >= 4:
-            done = 4
-            tile_of_4(a, left.row, left.column, right.start, right.row, out, out_row, k, alpha, share)
-        elif rows >= 2:
-            done = 2
-            tile_of_2(a, left.row, left.column, right.start, right.row, out, out_row, k, alpha, share)
-        else:
-            done = 1
-            tile_of_1(a, left.row, left.column, right.start, right.row, out, out_row, k, alpha, share)
-        if whole:
-            out += done * out_row
-        else:
-            add_scratch(scratch, c, done, columns, alpha, beta)
-            c = Matrix(c.start + done * c.row, c.row, c.column)
-        rows -= done
-        a += done * left.row
-
-
-@inlined
-def add_scratch(scratch: int, c: Matrix, rows: int, columns: int, alpha: Any, beta: Any) -> None:
-    """c[rows, columns] = what the scratch tile has there + beta c."""
-    for i in range(rows):
-        for j in range(columns):
-            x, at = read(scratch + (i * columns_of(alpha) + j) * c.column, alpha), c.start + i * c.row + j * c.column
-            write(x + beta * read(at, alpha) if beta != 0 else x, at, alpha)
-
-
-@inlined
-def scale(c: Matrix, rows: int, columns: int, alpha: Any, beta: Any) -> None:
-    """c[rows, columns] *= beta; what c held is not read for beta = 0."""
-    for i in range(rows):
-        for j in range(columns):
-            at = c.start + i * c.row + j * c.column
-            write(beta * read(at, alpha) if beta != 0 else 0.0, at, alpha)
-
-
-@inlined
-def panels_of_left(a: int, a_row: int, k: int, rows: int, panels: int, alpha: Any) -> None:
-    """a[k, rows] -> panels[rows / width, k, width]."""
-    size, width = bytes_of(alpha), columns_of(alpha)
-    for i in range(0, rows, width):
-        panel_of_rows(a + i * size, a_row, k, min(width, rows - i), panels + i * k * size, alpha)
-
-
-@inlined
-def panel_of_rows(b: int, b_row: int, k: int, columns: int, panel: int, alpha: Any) -> None:
-    """b[k, columns] -> panel[k, width], filled up with zeros."""
-    size, width = bytes_of(alpha), columns_of(alpha)
-    if columns == width:
-        copy_rows(b, b_row, panel, width * size, k, alpha)
-        return
-    for p in range(k):
-        for j in range(width):
-            x = read(b + p * b_row + j * size, alpha) if j < columns else 0.0
-            write(x, panel + (p * width + j) * size, alpha)
-
-
-@inlined
-def panel_of_columns(b: int, b_row: int, k: int, columns: int, panel: int, alpha: Any) -> None:
-    """b[columns, k], turned around -> panel[k, width], filled up with zeros."""
-    size, width, lanes = bytes_of(alpha), columns_of(alpha), lanes_of(alpha)
-    for j0 in range(0, width, lanes):
-        turned = k // lanes * lanes if j0 + lanes <= columns else 0  # whole blocks in registers
-        for p in range(0, turned, lanes):
-            transpose_block(b + j0 * b_row + p * size, b_row, panel + (p * width + j0) * size, width * size, alpha)
-        for j in range(j0, j0 + lanes):
-            for p in range(turned, k):
-                x = read(b + j * b_row + p * size, alpha) if j < columns else 0.0
-                write(x, panel + (p * width + j) * size, alpha)
-
-
-@inlined
-def aligned(room: Any) -> Any:
-    """The first address in a byte array that starts a cache line: a vector across two lines would be two loads."""
-    return (np.intp(room.ctypes.data) + 63) // 64 * 64
-
-
-def _by_name(real: Any) -> Any:
-    """The product in one precision, compiled and registered under a name that cached kernels find in any process."""
-    i, name = types.intp, f"minipost_product_{real}"
-    signature = types.void(i, i, types.boolean, i, i, types.boolean, i, i, i, i, i, real, real)
-    try:
-        compiled = cfunc(signature, cache=True, **C_OPTIONS)(product)
-    except RuntimeError:  # nowhere to keep it: see `kernel`
-        compiled = cfunc(signature, **C_OPTIONS)(product)
-    _kept_alive.append(compiled)
-    llvmlite.binding.add_symbol(name, compiled.address)
-    return types.ExternalFunction(name, signature)
-
-
-C_OPTIONS = {name: value for name, value in OPTIONS.items() if name != "nogil"}  # a C function knows of no lock
-_kept_alive: list[Any] = []
-_functions = {real: _by_name(real) for real in (types.float32, types.float64)}
-
-
 @overload(gemm, jit_options=INLINED)
-def _gemm_in_kernels(a, b, c, transpose_a, transpose_b, alpha, beta):  # type: ignore[no-untyped-def]
-    function, real = _functions[c.dtype], np.float32 if c.dtype == types.float32 else np.float64
+def _gemm_in_kernels(a, b, c, transpose_a, transpose_b, alpha, beta, low=False):  # type: ignore[no-untyped-def]
+    single = c.dtype == types.float32
+    real, wide = (np.float32, FLOAT32) if single else (np.float64, FLOAT64)
 
-    def call(a, b, c, transpose_a, transpose_b, alpha, beta):  # type: ignore[no-untyped-def]
+    def call(a, b, c, transpose_a, transpose_b, alpha, beta, low=False):  # type: ignore[no-untyped-def]
         m, n = c.shape
         k = a.shape[0] if transpose_a else a.shape[1]
-        function(
-            np.intp(a.ctypes.data), row_bytes(a), transpose_a, np.intp(b.ctypes.data), row_bytes(b), transpose_b,
-            np.intp(c.ctypes.data), row_bytes(c), m, n, k, real(alpha), real(beta),
-        )  # fmt: skip
+        place = BFLOAT16 if single and low else wide
+        A, B, C = address(a, 0, 0), address(b, 0, 0), address(c, 0, 0)
+        sizes = row_bytes(a), row_bytes(b), row_bytes(c)
+        call_product(
+            place, A, sizes[0], transpose_a, B, sizes[1], transpose_b, C, sizes[2], m, n, k, real(alpha), real(beta)
+        )
 
     return call
 
@@ -258,3 +97,50 @@ def row_bytes(x: Any) -> int:
 def address(x: Any, i: int, j: int) -> int:
     """Of x[i, j]."""
     return np.intp(x.ctypes.data) + i * row_bytes(x) + j * x.itemsize
+
+
+@intrinsic
+def call_product(typing, place, a, a_row, turn_a, b, b_row, turn_b, c, c_row, m, n, k, alpha, beta):  # type: ignore[no-untyped-def]
+    """Call the product that stands at a place of the table."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kinds = [context.get_value_type(x) for x in signature.args[1:]]
+        table_type = ir.ArrayType(ir.IntType(64), len(PRODUCTS))
+        table = builder.module.globals.get(TABLE) or ir.GlobalVariable(builder.module, table_type, TABLE)
+        number = builder.load(builder.gep(table, [ir.IntType(64)(0), arguments[0]]))
+        builder.call(builder.inttoptr(number, ir.FunctionType(ir.VoidType(), kinds).as_pointer()), arguments[1:])
+        return context.get_dummy_value()
+
+    i, flag = types.intp, types.int64
+    return types.void(i, i, i, flag, i, i, flag, i, i, i, i, i, alpha, alpha), generate
+
+
+def _compile_at_first_call(place: int) -> Any:
+    """A C function that compiles the product of a place, puts it there, and passes its first call on."""
+    (real, function), integer = PRODUCTS[place], ctypes.c_int64
+    number = ctypes.c_float if real == "float32" else ctypes.c_double
+    kind = ctypes.CFUNCTYPE(None, *[integer] * 11, number, number)
+
+    def first(*arguments: Any) -> None:
+        with _lock:
+            if place not in _compiled:
+                signature = types.void(*[types.int64] * 11, *[getattr(types, real)] * 2)
+                _compiled[place] = _c_function(signature, function)
+                _table[place] = _compiled[place].address
+        kind(_compiled[place].address)(*arguments)
+
+    return kind(first)
+
+
+def _c_function(signature: Any, function: Any) -> Any:
+    options = {name: value for name, value in OPTIONS.items() if name != "nogil"}  # C knows of no lock
+    try:
+        return cfunc(signature, cache=True, **options)(function)
+    except RuntimeError:  # nowhere to keep it: see `kernel`
+        return cfunc(signature, **options)(function)
+
+
+_lock, _compiled = threading.Lock(), {}  # type: ignore[var-annotated]
+_stubs = [_compile_at_first_call(place) for place in range(len(PRODUCTS))]
+_table = (ctypes.c_int64 * len(PRODUCTS))(*[ctypes.cast(stub, ctypes.c_void_p).value or 0 for stub in _stubs])
+llvmlite.binding.add_symbol(TABLE, ctypes.addressof(_table))

@@ -131,17 +131,17 @@ class Emitter:
 def make_tile(rows: int, emitter: type[Emitter] = Emitter) -> Any:
     """The tile of `rows` rows as a function for kernels.
 
-    tile(a, a_row, a_column, b, b_row, c, c_row, k, alpha, beta): from one row (column) to the next in bytes; b's
-    columns and c's are contiguous; `k` >= 1. The type of `alpha` is the type of all.
+    tile(a, a_row, a_column, b, b_row, c, c_row, k, alpha, beta, one): from one row (column) to the next in bytes; b's
+    columns and c's are contiguous; `k` >= 1. The type of `one` is the type of all.
     """
 
     @intrinsic
-    def tile(typing, a, a_row, a_column, b, b_row, c, c_row, k, alpha, beta):  # type: ignore[no-untyped-def]
-        return types.void(*[types.intp] * 8, alpha, alpha), generate
+    def tile(typing, a, a_row, a_column, b, b_row, c, c_row, k, alpha, beta, one):  # type: ignore[no-untyped-def]
+        return types.void(*[types.intp] * 8, one, one, one), generate
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, a_row, a_column, b, b_row, c, c_row, k, alpha, beta = arguments
-        emit = emitter(builder, signature.args[8])
+        a, a_row, a_column, b, b_row, c, c_row, k, alpha, beta, _ = arguments
+        emit = emitter(builder, signature.args[10])
         step = emit.lanes * emit.size
         a_rows = [builder.add(a, builder.mul(a_row, I64(r))) for r in range(rows)]
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from minipost.kernels.matmul import DEEP, FEW, HIGH, matmul, matmul_into
+from minipost.kernels.matmul import matmul, matmul_into
+from minipost.kernels.product import DEEP, FEW, HIGH
 from minipost.kernels.tile import ISA
 
 TOLERANCE = {np.float32: 2e-4, np.float64: 1e-11}
