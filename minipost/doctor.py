@@ -23,8 +23,9 @@ from rich.console import Console
 from rich.text import Text as Line
 
 from minipost import __version__
-from minipost.autograd import Tensor
+from minipost.autograd import Tensor, fused
 from minipost.config import parse
+from minipost.kernels.bfloat16 import RUNG
 from minipost.kernels.compiled import compiled_kernels
 from minipost.machine import problems, setup
 from minipost.machine.problems import Problem
@@ -58,6 +59,7 @@ class Training:
 
     first_update: float  # compiles what no cache holds
     update: float
+    update_bfloat16: float  # the same with --precision bfloat16
     tokens: int  # of an update
     pretraining: float
     tour: float
@@ -102,14 +104,20 @@ def train(config: PretrainConfig = PretrainConfig()) -> Training:  # noqa: B008 
     def loss(tensors: dict[str, Tensor], shard: Packed) -> tuple[Tensor, dict[str, float]]:
         return pretrain.next_token_loss(tensors, shape, shard, 1 / (len(ids) - 1)), {}
 
-    seconds: list[float] = []
-    while len(seconds) < 4 or sum(seconds[1:]) < TIMED:
-        start = time.perf_counter()
-        optimizer.step(value_and_grad(loss, weights, shards)[1], 1e-4)
-        seconds.append(time.perf_counter() - start)
-    update, tokens = median(seconds[1:]), len(ids) - 1
+    def updates(precision: fused.Precision) -> list[float]:
+        """Seconds of each; the first compiles."""
+        seconds: list[float] = []
+        with fused.precision(precision):
+            while len(seconds) < 4 or sum(seconds[1:]) < TIMED:
+                start = time.perf_counter()
+                optimizer.step(value_and_grad(loss, weights, shards)[1], 1e-4)
+                seconds.append(time.perf_counter() - start)
+        return seconds
+
+    first, *others = updates("float32")
+    update, rounded, tokens = median(others), median(updates("bfloat16")[1:]), len(ids) - 1
     pretraining = update * config.tokens * config.epochs / tokens
-    return Training(seconds[0], update, tokens, pretraining, pretraining / PRETRAINING_SHARE)
+    return Training(first, update, rounded, tokens, pretraining, pretraining / PRETRAINING_SHARE)
 
 
 def shape_of_products(config: PretrainConfig = PretrainConfig()) -> tuple[int, int, int]:  # noqa: B008
@@ -137,6 +145,8 @@ def page(report: Report) -> Iterator[tuple[str, str]]:
     if t := report.training:
         rate = t.tokens / t.update
         yield "training", f"{1000 * t.update:.1f} ms for an update of {t.tokens} tokens: {rate:,.0f} tokens/s"
+        advice = "is faster here" if t.update_bfloat16 < 0.95 * t.update else "is no faster here"
+        yield "bfloat16", f"by {RUNG}: {1000 * t.update_bfloat16:.1f} ms; --precision bfloat16 {advice}"
         yield "tour", f"some {about(t.tour)}, {about(t.pretraining)} of it pretraining (an estimate)"
 
 

@@ -19,7 +19,7 @@ from minipost.doctor import PRETRAINING_SHARE, Training
 from minipost.machine import setup
 from minipost.stages.pretrain import PretrainConfig
 
-TRAINED = Training(first_update=9.1, update=0.0305, tokens=512, pretraining=256.2, tour=465.8)
+TRAINED = Training(first_update=9.1, update=0.0305, update_bfloat16=0.0203, tokens=512, pretraining=256.2, tour=465.8)
 Doctor = Callable[..., tuple[int, str]]
 
 

@@ -10,8 +10,10 @@ heads, D channels a head, F channels of the feed-forward layer.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,6 +26,24 @@ from minipost.kernels import rope as rope_kernel
 from minipost.kernels import swiglu as swiglu_kernel
 from minipost.kernels.matmul import matmul_into
 
+Precision = Literal["float32", "bfloat16"]
+_bfloat16 = False
+
+
+@contextmanager
+def precision(name: Precision) -> Iterator[None]:
+    """Inside this block, in all threads, float32 products with weight matrices round their operands to `name`.
+
+    What is added up, kept and updated stays float32: weights, sums, losses, norms, softmax, attention, the optimiser.
+    A block that asks for float32 leaves nothing rounded. See `minipost.kernels.bfloat16`.
+    """
+    global _bfloat16
+    before, _bfloat16 = _bfloat16, name == "bfloat16"
+    try:
+        yield
+    finally:
+        _bfloat16 = before
+
 
 def linear(x: Any, weight: Any) -> Any:
     """`x @ weight.T`: x[N, I], weight[O, I] -> [N, O]."""
@@ -35,17 +55,18 @@ def linear(x: Any, weight: Any) -> Any:
     if not (xv.size and wv.size):  # NumPy's products are defined then
         return record(xv @ wv.T, (x, weight), lambda g: (g @ wv, g.T @ xv))
     y = np.empty((len(xv), len(wv)), dtype)
-    matmul_into(xv, wv, y, False, True, 1.0, 0.0)
+    low = _bfloat16
+    matmul_into(xv, wv, y, False, True, 1.0, 0.0, low)
 
     def vjp(g: Array) -> tuple[Array | None, Array | None]:
         """A constant costs no product: a frozen weight (LoRA), or the first layer's input."""
         g, dx, dw = np.ascontiguousarray(g, dtype), None, None
         if isinstance(x, Tensor):
             dx = np.empty_like(xv)
-            matmul_into(g, wv, dx, False, False, 1.0, 0.0)
+            matmul_into(g, wv, dx, False, False, 1.0, 0.0, low)
         if isinstance(weight, Tensor):
             dw = np.empty_like(wv)
-            matmul_into(g, xv, dw, True, False, 1.0, 0.0)
+            matmul_into(g, xv, dw, True, False, 1.0, 0.0, low)
         return dx, dw
 
     return record(y, (x, weight), vjp)

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import math
 import sys
+import zlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -22,6 +24,7 @@ import numpy as np
 from numba.core import event
 from numba.extending import overload
 
+STAMP = tuple((path.name, zlib.crc32(path.read_bytes())) for path in sorted(Path(__file__).parent.glob("*.py")))
 F = TypeVar("F", bound=Callable[..., Any])
 
 OPTIONS: dict[str, Any] = {
@@ -35,9 +38,20 @@ INLINED = OPTIONS | {"forceinline": True}  # of what is compiled into its caller
 def kernel(function: F, options: Mapping[str, Any] = OPTIONS) -> F:
     """Compile `function` at its first call, once for each combination of array types."""
     try:
-        return numba.njit(function, cache=True, **options)
+        return with_stamp(numba.njit(function, cache=True, **options))
     except RuntimeError:  # "cannot cache function: no locator available": nowhere to write
         return numba.njit(function, **options)
+
+
+def with_stamp(compiled: F) -> F:
+    """Let cached code hold only as long as all sources of this folder: Numba looks at the function's own file alone.
+
+    But a kernel has others' code inlined, and calls products by the places of a table. Old code would run on.
+    """
+    file: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if hasattr(file, "_source_stamp"):
+        file._source_stamp = (file._source_stamp, STAMP)
+    return compiled
 
 
 def inlined(function: F) -> F:

@@ -13,6 +13,7 @@ compiled when it is first called: until then its place in the table holds a func
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import threading
 from typing import Any
@@ -20,11 +21,12 @@ from typing import Any
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, types
+from numba import types
+from numba.core.ccallback import CFunc
 from numba.extending import intrinsic, overload
 
 from minipost.kernels import bfloat16
-from minipost.kernels.jit import INLINED, OPTIONS, inlined, kernel
+from minipost.kernels.jit import INLINED, OPTIONS, inlined, kernel, with_stamp
 from minipost.kernels.product import product
 
 PRODUCTS = (("float32", product), ("float64", product), ("float32", bfloat16.product))
@@ -133,11 +135,14 @@ def _compile_at_first_call(place: int) -> Any:
 
 
 def _c_function(signature: Any, function: Any) -> Any:
+    """Numba's `cfunc`, in steps, because of the stamp."""
     options = {name: value for name, value in OPTIONS.items() if name != "nogil"}  # C knows of no lock
-    try:
-        return cfunc(signature, cache=True, **options)(function)
-    except RuntimeError:  # nowhere to keep it: see `kernel`
-        return cfunc(signature, **options)(function)
+    compiled = CFunc(function, signature, {}, options)
+    with contextlib.suppress(RuntimeError):  # nowhere to keep it: see `kernel`
+        compiled.enable_caching()
+        with_stamp(compiled)
+    compiled.compile()
+    return compiled
 
 
 _lock, _compiled = threading.Lock(), {}  # type: ignore[var-annotated]

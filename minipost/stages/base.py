@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from minipost.autograd import fused
 from minipost.errors import UserError
 from minipost.machine.problems import warn_if_slow
 from minipost.model import AdamW, Array, threads
@@ -32,6 +34,22 @@ class StageConfig:
     tensorboard: bool = False  # write the metrics for TensorBoard, too
     data: tuple[Path, ...] = ()  # files of your own, in any format of `minipost data`
     skip_bad: bool = False  # leave bad rows of those files out, and write down which and why
+    precision: fused.Precision = "float32"  # of the operands of a step's large products; see `minipost doctor`
+
+
+C = TypeVar("C", bound=StageConfig)
+R = TypeVar("R")
+
+
+def in_its_precision(run: Callable[[C], R]) -> Callable[[C], R]:
+    """A stage's `run` whose products have the precision that its configuration asks for."""
+
+    @wraps(run)
+    def run_in_precision(config: C) -> R:
+        with fused.precision(config.precision):
+            return run(config)
+
+    return run_in_precision
 
 
 def run_folder(stage: str, config: StageConfig, **parents: Path) -> Run:

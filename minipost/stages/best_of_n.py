@@ -21,7 +21,7 @@ from minipost.losses import best_of_n_estimate, best_of_n_kl_bound
 from minipost.model import Array, Model
 from minipost.runs import Run, progress
 from minipost.runs.intervals import mean_interval
-from minipost.stages.base import StageConfig, dropped, require_positive, run_folder
+from minipost.stages.base import StageConfig, dropped, in_its_precision, require_positive, run_folder
 from minipost.stages.rollouts import policy_and_reward_model
 from minipost.stages.world import WorldConfig, world_of
 from minipost.text import Message, prompt_tokens
@@ -67,6 +67,7 @@ class Candidates:
         return int(np.argmax(self.proxy))
 
 
+@in_its_precision
 def run(config: BestOfNConfig) -> list[Candidates]:
     """Sample, score and pick on held-out prompts; leaves `samples.jsonl` and the curve over n in the run folder."""
     policy, reward_model = policy_and_reward_model(config.policy, config.reward)

@@ -30,6 +30,7 @@ from minipost.stages.base import (
     StageConfig,
     StageError,
     dropped,
+    in_its_precision,
     known_answer,
     minibatch,
     require_positive,
@@ -82,6 +83,7 @@ class PairBatch:
     ref_logps: Array
 
 
+@in_its_precision
 def run(config: DPOConfig) -> Model:
     """Finetune the policy on pairs; returns the model and leaves the run folder `config.out`."""
     policy = Model.load(config.policy)

@@ -35,7 +35,15 @@ from minipost.config import parse
 from minipost.losses import Reduction, aggregate, grpo, k3, penalize_missing_end, policy_loss, ratio_statistics, rloo
 from minipost.model import AdamW, Array, Model, ModelConfig, heads, value_and_grad
 from minipost.runs import Run
-from minipost.stages.base import StageError, by_thread, known_answer, require_positive, run_folder, updates
+from minipost.stages.base import (
+    StageError,
+    by_thread,
+    in_its_precision,
+    known_answer,
+    require_positive,
+    run_folder,
+    updates,
+)
 from minipost.stages.rollouts import (
     Answers,
     Draw,
@@ -104,6 +112,7 @@ class Shard:
     fraction_of_tokens: float  # of the minibatch's
 
 
+@in_its_precision
 def run(config: GRPOConfig) -> Model:
     """Optimise the policy against the reward model; returns the model and leaves the run folder `config.out`."""
     policy, reward_model = policy_and_reward_model(config.policy, config.reward)

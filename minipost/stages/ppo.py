@@ -43,7 +43,15 @@ from minipost.losses import (
 )
 from minipost.model import AdamW, Array, Model, ModelConfig, heads, value_and_grad, with_head
 from minipost.runs import Run
-from minipost.stages.base import StageError, by_thread, known_answer, require_positive, run_folder, updates
+from minipost.stages.base import (
+    StageError,
+    by_thread,
+    in_its_precision,
+    known_answer,
+    require_positive,
+    run_folder,
+    updates,
+)
 from minipost.stages.rollouts import (
     Answers,
     Draw,
@@ -114,6 +122,7 @@ class Shard:
     fraction: float  # of the minibatch's tokens
 
 
+@in_its_precision
 def run(config: PPOConfig) -> Model:
     """Optimise the policy against the reward model; returns the model and leaves the run folder `config.out`."""
     policy, reward_model = policy_and_reward_model(config.policy, config.reward)

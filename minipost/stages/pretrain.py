@@ -41,6 +41,7 @@ from minipost.stages.base import (
     StageError,
     by_thread,
     dropped,
+    in_its_precision,
     known_answer,
     require_positive,
     run_folder,
@@ -100,6 +101,7 @@ class PretrainConfig(StageConfig):
             )
 
 
+@in_its_precision
 def run(config: PretrainConfig) -> Model:
     """Train from random weights; returns the model and leaves the run folder `config.out`."""
     files = read_files(config) if config.data else None

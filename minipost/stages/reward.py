@@ -25,6 +25,7 @@ from minipost.stages.base import (
     StageConfig,
     StageError,
     dropped,
+    in_its_precision,
     known_answer,
     minibatch,
     require_positive,
@@ -67,6 +68,7 @@ class RewardConfig(WorldConfig, StageConfig):
             raise StageError("--preferences and --data both give the pairs; pass only one of them.")
 
 
+@in_its_precision
 def run(config: RewardConfig) -> Model:
     """Train a reward model; returns it and leaves the run folder `config.out`, with its pairs in preferences.jsonl."""
     policy, pairs, encoded = Model.load(config.policy), None, None

@@ -36,6 +36,7 @@ from minipost.stages.base import (
     StageConfig,
     by_thread,
     dropped,
+    in_its_precision,
     known_answer,
     minibatch,
     require_positive,
@@ -79,6 +80,7 @@ class SFTConfig(WorldConfig, StageConfig):
         require_positive(self, "demonstrations", "epochs", "batch_size", "save_every")
 
 
+@in_its_precision
 def run(config: SFTConfig) -> Model:
     """Finetune the base model on demonstrations; returns the model and leaves the run folder `config.out`."""
     base, examples = Model.load(config.base), None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from minipost.autograd import fused
 from minipost.data.split import Parts
 from minipost.stages.base import StageError, require_positive
 from minipost.stages.best_of_n import BestOfNConfig
@@ -70,6 +71,7 @@ class TourConfig:
     world_seed: int = 0  # which world
     world_share: float | None = None  # share of the world; 1, or for smoke and nano 0.25, a village
     quality: float | None = None  # of the web: 0 is noise, 1 is mostly good dialogue; 0.75, or for smoke and nano 0.9
+    precision: fused.Precision = "float32"  # of the operands of large products; see `minipost doctor`
     resume: bool = False  # go on with an interrupted tour
     overwrite: bool = False  # replace an existing tour
 
@@ -123,7 +125,8 @@ def plan(config: TourConfig) -> Plan:
     out, sizes, in_village = config.out, SIZES[config.size], config.size in ("smoke", "nano")
     share = config.world_share or (VILLAGE if in_village else 1.0)
     quality = config.quality if config.quality is not None else (0.9 if in_village else 0.75)
-    common: dict[str, Any] = {"seed": config.seed, "world_seed": config.world_seed, "world_share": share}
+    everywhere: dict[str, Any] = {"seed": config.seed, "precision": config.precision}
+    common = everywhere | {"world_seed": config.world_seed, "world_share": share}
 
     def of(stage: str) -> dict[str, Any]:
         return common | sizes.get(stage, {})
@@ -133,7 +136,7 @@ def plan(config: TourConfig) -> Plan:
         SFTConfig(base=out / "pretrain", out=out / "sft", **of("sft")),
         RewardConfig(policy=out / "sft", out=out / "reward", **of("reward")),
         PPOConfig(policy=out / "sft", reward=out / "reward", out=out / "ppo", **of("ppo")),
-        DPOConfig(policy=out / "sft", preferences=out / "reward/preferences.jsonl", out=out / "dpo", seed=config.seed),
+        DPOConfig(policy=out / "sft", preferences=out / "reward/preferences.jsonl", out=out / "dpo", **everywhere),
         BestOfNConfig(policy=out / "sft", reward=out / "reward", out=out / "best_of_n", **of("best_of_n")),
         PROMPTS[config.size],
     )
