@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import threading
+import traceback
 from typing import Any
 
 import llvmlite.binding
@@ -124,11 +126,15 @@ def _compile_at_first_call(place: int) -> Any:
     kind = ctypes.CFUNCTYPE(None, *[integer] * 11, number, number)
 
     def first(*arguments: Any) -> None:
-        with _lock:
-            if place not in _compiled:
-                signature = types.void(*[types.int64] * 11, *[getattr(types, real)] * 2)
-                _compiled[place] = _c_function(signature, function)
-                _table[place] = _compiled[place].address
+        try:
+            with _lock:
+                if place not in _compiled:
+                    signature = types.void(*[types.int64] * 11, *[getattr(types, real)] * 2)
+                    _compiled[place] = _c_function(signature, function)
+                    _table[place] = _compiled[place].address
+        except BaseException:  # C has no errors, and the caller would go on without a result
+            traceback.print_exc()
+            os._exit(70)
         kind(_compiled[place].address)(*arguments)
 
     return kind(first)
@@ -137,7 +143,7 @@ def _compile_at_first_call(place: int) -> Any:
 def _c_function(signature: Any, function: Any) -> Any:
     """Numba's `cfunc`, in steps, because of the stamp."""
     options = {name: value for name, value in OPTIONS.items() if name != "nogil"}  # C knows of no lock
-    compiled = CFunc(function, signature, {}, options)
+    compiled = CFunc(function, (signature.args, signature.return_type), {}, options)
     with contextlib.suppress(RuntimeError):  # nowhere to keep it: see `kernel`
         compiled.enable_caching()
         with_stamp(compiled)
