@@ -154,8 +154,20 @@ def torchs(product: Product, a: Array, b: Array, c: Array) -> Call:
     return lambda: (multiply(left, right, out=out), c)[1]
 
 
-CONTENDERS: dict[str, Callable[..., Call]] = {"minipost": ours, "NumPy": numpys, "torch": torchs}
-TOLERANCES: dict[str, float] = {}  # of the largest entry; of those that round more than float32 does
+def ours_in_bfloat16(product: Product, a: Array, b: Array, c: Array) -> Call:
+    ta, tb = product.transpose_a, product.transpose_b
+    if product.stacked > 1:  # attention's, which stay in float32
+        return ours(product, a, b, c)
+    return lambda: (matmul_into(a[0], b[0], c[0], ta, tb, 1.0, 0.0, True), c)[1]
+
+
+CONTENDERS: dict[str, Callable[..., Call]] = {
+    "minipost": ours,
+    "minipost-bf16": ours_in_bfloat16,
+    "NumPy": numpys,
+    "torch": torchs,
+}
+TOLERANCES: dict[str, float] = {"minipost-bf16": 1e-2}  # of the largest entry, for those that round their operands
 TOLERANCE = 1e-5
 
 
@@ -201,7 +213,7 @@ def measure(config: MatmulConfig, peers: Sequence[str]) -> dict[str, Any]:
         raise BenchmarkError(f"no product's name has {config.only!r} in it: try qkv, attention, dW or edge.")
     results = []
     for product in wanted:
-        results.append(row(product, ["minipost", "NumPy", *peers], config.rounds, config.seconds))
+        results.append(row(product, ["minipost", "minipost-bf16", "NumPy", *peers], config.rounds, config.seconds))
         say(f"  {product.group}, {product.text}: {results[-1]['flops']['minipost'] / 1e9:.4g} GFLOP/s")
     return {"benchmark": "matmul", "machine": this_machine.to_dict(), "results": results}
 

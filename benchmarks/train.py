@@ -25,14 +25,15 @@ from benchmarks.harness import GRADIENTS, UPDATE, BenchmarkError, Contender, Job
 from benchmarks.peers import chosen
 from benchmarks.sizes import Size, size_named
 from benchmarks.table import disturbed, figure, ratio, save, show
-from minipost.autograd import Tensor
+from minipost.autograd import Tensor, fused
 from minipost.config import parse
+from minipost.kernels.matmul import matmul_into
 from minipost.model import AdamW, Array, Muon, count, map_shards, shapes, threads, value_and_grad
 from minipost.stages.pretrain import next_token_loss
 from minipost.text.batching import Packed, stream
 
 PEERS = ("torch", "torch-bf16", "compile", "jax")
-ROOF = "matrix products alone"
+ROOF, ROUNDED = "matrix products alone", "minipost-bf16"
 LR, MUON_LR, DECAY = 1e-3, 0.012, 0.05
 TOLERANCE, HALVED_TOLERANCE = 2e-4, 1e-3  # of losses, relative
 NEVER = -1  # a document's first token that never comes: every row is one document
@@ -100,6 +101,18 @@ def ours(size: Size, shards: int | None = None) -> Job:
     return Job(step, {"parameters": count(weights), "losses": [step() for _ in range(4)]}, parts)
 
 
+def ours_in_bfloat16(size: Size) -> Job:
+    """The same with --precision bfloat16."""
+    with fused.precision("bfloat16"):
+        job = ours(size)
+
+    def step() -> Any:
+        with fused.precision("bfloat16"):
+            return job.step()
+
+    return Job(step, job.facts, job.parts)
+
+
 def torch_peer(size: Size, compiled: bool = False, halved: bool = False) -> Job:
     from benchmarks.peers.torch_llama import trainer
 
@@ -139,9 +152,9 @@ def matrix_products(size: Size) -> Job:
 
     def multiply(products: list[tuple[Array, ...]]) -> None:
         for x, w, g, y, dx, dw in products:
-            np.matmul(x, w.T, out=y)
-            np.matmul(g, w, out=dx)
-            np.matmul(g.T, x, out=dw)
+            matmul_into(x, w, y, False, True, 1.0, 0.0)
+            matmul_into(g, w, dx, False, False, 1.0, 0.0)
+            matmul_into(g, x, dw, True, False, 1.0, 0.0)
 
     shards = [shard(rows) for rows in np.array_split(np.arange(size.batch), shards_of(size, threads()))]
     return Job(lambda: map_shards(multiply, shards))
@@ -185,7 +198,7 @@ def same_work(facts: Mapping[str, Mapping[str, Any]]) -> None:
 def measure(size: Size, peers: Sequence[str], rounds: int, seconds: float) -> dict[str, Any]:
     """Everything as JSON values: machine, ratios, and a row for each contender."""
     this_machine = machine.measure()
-    contenders = [Contender("minipost", ours, (size,))]
+    contenders = [Contender("minipost", ours, (size,)), Contender(ROUNDED, ours_in_bfloat16, (size,))]
     contenders += [contender(peer, size) for peer in same_optimizer(peers, size)]
     contenders.append(Contender(ROOF, matrix_products, (size,)))
     rows = race(contenders, rounds=rounds, seconds=seconds, check=same_work)
@@ -204,11 +217,12 @@ def measure(size: Size, peers: Sequence[str], rounds: int, seconds: float) -> di
             "share_of_products": flops / limit["flops"],
         }
         results.append(s)
-    own_speed = results[0]["tokens_per_second"]
+    speed = {r["name"]: r["tokens_per_second"] for r in results}
     return {
         "benchmark": "train",
         "size": size.name,
-        "ratio": {r["name"]: own_speed / r["tokens_per_second"] for r in results[1:]},
+        "ratio": {name: speed["minipost"] / other for name, other in speed.items() if name != "minipost"},
+        "ratio_bf16": {name: speed[ROUNDED] / other for name, other in speed.items() if name != ROUNDED},
         "machine": this_machine.to_dict(),
         "intensity": size.step_flops / size.step_bytes,
         "limit": limit,
@@ -225,7 +239,7 @@ def title(record: Mapping[str, Any]) -> str:
 def table(record: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of the results; the two parts of a step where the run has them."""
     names = list(record["results"][0].get("parts", {}))
-    columns = ["", "tokens/s", "p10-p90", "minipost is", *(f"{name} ms" for name in names)]
+    columns = ["", "tokens/s", "p10-p90", "minipost is", "minipost-bf16 is", *(f"{name} ms" for name in names)]
     columns += ["GFLOP/s", "of sgemm", "of products", "peak MB", "disturbed"]
     rows = [
         [
@@ -233,6 +247,7 @@ def table(record: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             figure(r["tokens_per_second"]),
             f"{figure(r['tokens_per_second_p10'])}-{figure(r['tokens_per_second_p90'])}",
             ratio(record["ratio"].get(r["name"])),
+            ratio(record.get("ratio_bf16", {}).get(r["name"])),
             *(figure(1e3 * r["parts"][name]) if name in r.get("parts", {}) else "" for name in names),
             figure(r["flops"] / 1e9),
             f"{r['share_of_sgemm']:.0%}",
@@ -243,7 +258,7 @@ def table(record: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         for r in record["results"]
     ]
     limit = record["limit"]
-    empty = [""] * (3 + len(names))
+    empty = [""] * (4 + len(names))
     rows.append([ROOF, *empty, figure(limit["flops"] / 1e9), "", "", "", disturbed(limit["disturbed"])])
     return columns, rows
 

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.harness import BenchmarkError, say, spread
 from benchmarks.kernels import bound, interleaved, verify
-from benchmarks.ladders import adamw, attention, cross_entropy, rms_norm
+from benchmarks.ladders import adamw, attention, cross_entropy, matmul, rms_norm
 from benchmarks.ladders.rungs import Ladder
 from benchmarks.sizes import Size, size_named
 from benchmarks.table import disturbed, figure, ratio, save, show
@@ -39,6 +39,7 @@ def ladders(size: Size) -> list[Ladder]:
     """At the shapes of a training step of `size`."""
     N = size.batch * size.tokens
     return [
+        matmul.ladder(N // 2, size.dim, 3 * size.dim),
         attention.ladder(size.batch, size.tokens, size.heads, size.dim),
         cross_entropy.ladder(N, size.dim, size.vocab_size),
         rms_norm.ladder(N, size.dim),

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from minipost.autograd import fused
+from minipost.kernels.matmul import matmul
 from minipost.model.config import Array, ModelError, Weights
 
 A, B = ".lora_a", ".lora_b"
@@ -67,7 +68,7 @@ def merge(weights: Mapping[str, Array], kept: dict[str, Array] | None = None) ->
     adapted = [name for name in plain if name + A in weights]
     if kept is not None:
         kept |= {part: weights[part] for name in adapted for part in (name, name + A, name + B)}
-    return plain | {name: weights[name] + weights[name + B] @ weights[name + A] for name in adapted}
+    return plain | {name: weights[name] + matmul(weights[name + B], weights[name + A]) for name in adapted}
 
 
 def unmerge(merged: Mapping[str, Array], kept: Mapping[str, Array]) -> dict[str, Array]:
