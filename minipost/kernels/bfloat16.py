@@ -85,8 +85,9 @@ class Words(Emitter):
 
     def taken(self, words: Any) -> Any:
         """As the instruction wants them, or as two vectors of float32: the lower half of each word, and the upper."""
-        if RUNG != "float32":
-            return self.builder.bitcast(words, ir.VectorType(_BFloat(), 2 * self.lanes))
+        if RUNG != "float32":  # LLVM before 16 has no vectors of bfloat, and its instruction takes words
+            old = llvmlite.binding.llvm_version_info[0] < 16
+            return words if old else self.builder.bitcast(words, ir.VectorType(_BFloat(), 2 * self.lanes))
         low = self.builder.shl(words, self.repeat(I32(16)))
         high = self.builder.and_(words, self.repeat(I32(0xFFFF0000)))
         return tuple(self.builder.bitcast(x, self.vector) for x in (low, high))
