@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 from numba.core import event
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,6 +47,17 @@ def inlined(function: F) -> F:
     compiles another than in one that reads the cache. The last bits of a run would depend on who compiled.
     """
     return kernel(function, INLINED)
+
+
+@intrinsic
+def wide_vectors(typing: Any) -> Any:
+    """Called in a kernel: LLVM may use vectors of 512 bits for its loops where the processor has them, not just 256."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')  # llvmlite's own add knows few names
+        return context.get_dummy_value()
+
+    return numba.types.void(), generate
 
 
 class _SayOnce(event.Listener):  # type: ignore[misc]

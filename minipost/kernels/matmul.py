@@ -89,7 +89,8 @@ def product(a, a_row, transpose_a, b, b_row, transpose_b, c, c_row, m, n, k, alp
                 at = c + i * c_row + j * size
                 write(beta * read(at, alpha) if beta != 0 else 0.0, at, alpha)
     panel_bytes = min(k, DEEP) * width * size
-    turned_panels = (min(m, HIGH) + width - 1) // width if transpose_a else 0
+    copy_a = transpose_a and a_row != width * size  # or a panel already
+    turned_panels = (min(m, HIGH) + width - 1) // width if copy_a else 0
     room = np.empty(ROWS * width * size + panel_bytes * (1 + turned_panels) + 64, np.uint8)
     scratch = (np.intp(room.ctypes.data) + 63) // 64 * 64  # a vector across two cache lines is two loads
     panel = scratch + ROWS * width * size
@@ -100,7 +101,7 @@ def product(a, a_row, transpose_a, b, b_row, transpose_b, c, c_row, m, n, k, alp
         for p0 in range(0, k, DEEP):
             deep = min(DEEP, k - p0)
             share = beta if p0 == 0 else 1.0
-            if transpose_a:
+            if copy_a:
                 for i in range(0, high, width):
                     columns = min(width, high - i)
                     panel_of_rows(
@@ -117,6 +118,8 @@ def product(a, a_row, transpose_a, b, b_row, transpose_b, c, c_row, m, n, k, alp
                     panel_of_rows(b + p0 * b_row + j * size, b_row, deep, columns, panel, alpha)
                 if transpose_a:
                     left, left_row, left_column, rows = turned, size, width * size, width
+                    if not copy_a:
+                        left = a + p0 * a_row
                 else:
                     left, left_row, left_column, rows = a + i0 * a_row + p0 * size, a_row, size, high
                 for i in range(0, high, rows):
