@@ -6,9 +6,12 @@ B rows of T tokens, H query heads, K key/value heads (H / K queries share one), 
 first token that token i may see: the start of its document. One integer a token gives packing (several documents in a
 row) and left padding alike; it never falls within a row.
 
-How it is fast: 32 queries at a time, both products are matrix products over the visible keys only, and the scores of a
-tile stay in the core's cache. Instead of the probabilities the forward pass keeps `lse_i = log sum_j exp(score_ij)`,
-and the backward pass makes them again (Dao et al. 2022, FlashAttention, section 3.1).
+How it is fast: the scores of 32 queries at a time lie transposed, s[keys, queries]. The keys are then a product's left
+side, which needs no copy; a softmax runs down a column, so that 16 of them fill a vector and none is summed across;
+and s is the panel that the product with the values reads. Only visible keys are multiplied, and the probabilities are
+divided by their sum after that product, in `out`, which is shorter than they are. Instead of them the forward pass
+keeps `lse_i = log sum_j exp(score_ij)`, and the backward pass makes them again (Dao et al. 2022, FlashAttention,
+section 3.1).
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import numpy as np
 from minipost.kernels.jit import exp, inlined, kernel, largest, wide_vectors
 from minipost.kernels.matmul import gemm
 
-TILE = 32  # queries at a time: 32 x 128 scores are 16 KB, half of a core's first cache
+TILE = 32  # queries at a time: as many as a panel of `matmul` is wide with AVX-512 and float32
 
 
 def reference(q: Any, k: Any, v: Any, start: Any) -> Any:
@@ -43,15 +46,13 @@ def forward(q: Any, k: Any, v: Any, start: Any, heads: int, out: Any, lse: Any) 
     D = width // heads
     group = width // k.shape[2]
     scale = 1.0 / np.sqrt(D)
-    scores, values = aligned(T, TILE, out), aligned(T, D, out)
+    scores = aligned(T, TILE, out)
     top, total = np.empty(TILE, out.dtype), np.empty(TILE, out.dtype)
     scores[...] = 0
     for b in range(B):
         for h in range(heads):
             kv = slice(h // group * D, (h // group + 1) * D)
             head = slice(h * D, (h + 1) * D)
-            if h % group == 0:
-                values[...] = v[b, :, kv]
             for i0 in range(0, T, TILE):
                 i1 = min(i0 + TILE, T)
                 n, j0 = i1 - i0, start[b, i0]
@@ -59,7 +60,7 @@ def forward(q: Any, k: Any, v: Any, start: Any, heads: int, out: Any, lse: Any) 
                 gemm(k[b, j0:i1, kv], q[b, i0:i1, head], s[:, :n], False, True, scale, 0.0)
                 hide(s, start[b, i0:i1], i0)
                 exponentials(s, top, total)
-                gemm(s[:, :n], values[j0:i1], out[b, i0:i1, head], True, False, 1.0, 0.0)
+                gemm(s[:, :n], v[b, j0:i1, kv], out[b, i0:i1, head], True, False, 1.0, 0.0)
                 for i in range(i0, i1):
                     lse[b, h, i] = top[i - i0] + np.log(total[i - i0])
                     scale_row(out[b, i, head], 1 / total[i - i0])
@@ -114,8 +115,8 @@ def backward(
     D = width // heads
     group = width // k.shape[2]
     scale = q.dtype.type(1.0 / np.sqrt(D))
-    scores, slopes, keys = aligned(T, TILE, q), aligned(T, TILE, q), aligned(T, D, q)
-    top, go = np.zeros(TILE, q.dtype), np.zeros(TILE, q.dtype)
+    scores, slopes = aligned(T, TILE, q), aligned(T, TILE, q)
+    log_sums, go = np.zeros(TILE, q.dtype), np.zeros(TILE, q.dtype)
     scores[...] = 0
     slopes[...] = 0
     dk[...] = 0
@@ -124,26 +125,24 @@ def backward(
         for h in range(heads):
             kv = slice(h // group * D, (h // group + 1) * D)
             head = slice(h * D, (h + 1) * D)
-            if h % group == 0:
-                keys[...] = k[b, :, kv]
             for i0 in range(0, T, TILE):
                 i1 = min(i0 + TILE, T)
                 n, j0 = i1 - i0, start[b, i0]
                 p, ds = scores[: i1 - j0], slopes[: i1 - j0]
-                gemm(keys[j0:i1], q[b, i0:i1, head], p[:, :n], False, True, scale, 0.0)
+                gemm(k[b, j0:i1, kv], q[b, i0:i1, head], p[:, :n], False, True, scale, 0.0)
                 gemm(v[b, j0:i1, kv], g[b, i0:i1, head], ds[:, :n], False, True, 1.0, 0.0)
                 hide(p, start[b, i0:i1], i0)
                 for i in range(i0, i1):
-                    top[i - i0], go[i - i0] = lse[b, h, i], dot(g[b, i, head], out[b, i, head])
-                softmax_backward(p, ds, top, go, scale)
-                gemm(ds[:, :n], keys[j0:i1], dq[b, i0:i1, head], True, False, 1.0, 0.0)
+                    log_sums[i - i0], go[i - i0] = lse[b, h, i], dot(g[b, i, head], out[b, i, head])
+                softmax_backward(p, ds, log_sums, go, scale)
+                gemm(ds[:, :n], k[b, j0:i1, kv], dq[b, i0:i1, head], True, False, 1.0, 0.0)
                 gemm(ds[:, :n], q[b, i0:i1, head], dk[b, j0:i1, kv], False, False, 1.0, 1.0)
                 gemm(p[:, :n], g[b, i0:i1, head], dv[b, j0:i1, kv], False, False, 1.0, 1.0)
 
 
 @inlined
 def softmax_backward(p: Any, ds: Any, lse: Any, go: Any, scale: float) -> None:
-    """In place: scores -> probabilities in `p`, their gradient -> the scores' gradient (times scale) in `ds`."""
+    """In place, [keys, TILE]: scores -> probabilities in `p`, their gradient -> scale times the scores' in `ds`."""
     wide_vectors()
     for j in range(p.shape[0]):
         for i in range(TILE):
@@ -176,7 +175,7 @@ def aligned(rows: int, columns: int, like: Any) -> Any:
 
 @inlined
 def softmax_row(row: Any, low: int, high: int) -> float:
-    """Turn scores row[low:high] into probabilities in place, 0 elsewhere; return their log-sum-exp."""
+    """One query's scores: turn row[low:high] into probabilities in place, 0 elsewhere; return their log-sum-exp."""
     row[:low] = 0
     row[high:] = 0
     x = row[low:high]
