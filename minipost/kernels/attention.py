@@ -63,7 +63,7 @@ def forward(q: Any, k: Any, v: Any, start: Any, heads: int, out: Any, lse: Any) 
                 gemm(s[:, :n], v[b, j0:i1, kv], out[b, i0:i1, head], True, False, 1.0, 0.0)
                 for i in range(i0, i1):
                     lse[b, h, i] = top[i - i0] + np.log(total[i - i0])
-                    scale_row(out[b, i, head], 1 / total[i - i0])
+                    scale_row(out[b, i, head], out.dtype.type(1) / total[i - i0])
 
 
 @inlined
