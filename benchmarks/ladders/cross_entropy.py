@@ -17,11 +17,7 @@ from minipost.kernels.matmul import gemm
 def softmax_minus_target(logits: Any, targets: Any, share: float) -> None:
     """In place: logits[N, V] -> share (p - 1[target])."""
     for i in range(logits.shape[0]):
-        row = logits[i]
-        cross_entropy.softmax_in_place(row)
-        for j in range(row.shape[0]):
-            row[j] *= share
-        row[targets[i]] -= share
+        cross_entropy.nll_gradient(logits[i], targets[i], share)
 
 
 def whole_table(hidden: Any, weight: Any, targets: Any) -> tuple[Any, Any]:
@@ -57,12 +53,12 @@ def chunked(hidden: Any, weight: Any, targets: Any, rows: int, fast: bool, dhidd
         for i in range(lo, hi):
             row = chunk[i - lo]
             if fast:
-                cross_entropy.softmax_in_place(row)
+                cross_entropy.nll_gradient(row, targets[i], share)
             else:
                 library_exponential(row)
-            for j in range(V):
-                row[j] *= share
-            row[targets[i]] -= share
+                for j in range(V):
+                    row[j] *= share
+                row[targets[i]] -= share
         gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0, 0.0)
         gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0, 1.0)
 

@@ -231,7 +231,7 @@ source_of(attention.reference)
 
 # %%
 source_of(attention.forward)
-source_of(attention.softmax_row)
+source_of(attention.exponentials)
 
 # %% [markdown]
 # Forward it equals the reference (the table above). Backward we ask for what lesson 1 asked for: that the gradient

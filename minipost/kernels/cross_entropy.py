@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minipost.kernels.jit import exp, inlined, kernel, largest
+from minipost.kernels.jit import exp, inlined, kernel, largest, wide_vectors
 from minipost.kernels.matmul import gemm
 
 CHUNK = 128  # rows of logits at a time: 128 x 2048 floats are 1 MB
@@ -28,20 +28,45 @@ def reference(hidden: Any, weight: Any, targets: Any, temperature: float = 1.0) 
 
 
 @inlined
-def softmax_in_place(row: Any) -> tuple[float, float]:
-    """logits -> probabilities in row[V]; returns (log-sum-exp, entropy). Entropy = lse - sum p * logit."""
+def lse_and_entropy(row: Any) -> tuple[float, float]:
+    """Of logits row[V], which stay: log-sum-exp, and entropy = lse - sum p * logit."""
+    wide_vectors()
     top = largest(row)
     total, weighted = row.dtype.type(0), row.dtype.type(0)
     for j in range(row.shape[0]):
         shifted = row[j] - top
-        row[j] = exp(shifted)
-        total += row[j]
-        weighted += row[j] * shifted
-    inverse = row.dtype.type(1) / total
-    for j in range(row.shape[0]):
-        row[j] *= inverse
+        e = exp(shifted)
+        total += e
+        weighted += e * shifted
     log_total = np.log(total)
-    return top + log_total, log_total - weighted * inverse
+    return top + log_total, log_total - weighted / total
+
+
+@inlined
+def nll_gradient(row: Any, target: int, share: float) -> float:
+    """Logits row[V] -> share times the gradient of -log p(target), p - 1[target], in place; returns -log p(target)."""
+    wide_vectors()
+    top, picked = largest(row), row[target]
+    total = row.dtype.type(0)
+    for j in range(row.shape[0]):
+        row[j] = exp(row[j] - top)
+        total += row[j]
+    factor = share / total
+    for j in range(row.shape[0]):
+        row[j] *= factor
+    row[target] -= share
+    return top + np.log(total) - picked
+
+
+@inlined
+def logps_gradient(row: Any, target: int, g_logp: float, g_entropy: float) -> None:
+    """Logits row[V] -> their gradient, in place, for a loss that knows log p(target) and the entropy."""
+    wide_vectors()
+    lse, entropy = lse_and_entropy(row)
+    for j in range(row.shape[0]):
+        log_p = row[j] - lse
+        row[j] = -exp(log_p) * (g_logp + g_entropy * (log_p + entropy))
+    row[target] += g_logp
 
 
 @kernel
@@ -54,9 +79,8 @@ def logps_forward(hidden: Any, weight: Any, targets: Any, temperature: float, lo
         chunk = buffer[: hi - lo]
         gemm(hidden[lo:hi], weight, chunk, False, True, 1.0 / temperature, 0.0)
         for i in range(lo, hi):
-            picked = chunk[i - lo, targets[i]]
-            lse, entropy[i] = softmax_in_place(chunk[i - lo])
-            logps[i] = picked - lse
+            lse, entropy[i] = lse_and_entropy(chunk[i - lo])
+            logps[i] = chunk[i - lo, targets[i]] - lse
 
 
 @kernel
@@ -76,17 +100,11 @@ def logps_backward(
         chunk = buffer[: hi - lo]
         gemm(hidden[lo:hi], weight, chunk, False, True, 1.0 / temperature, 0.0)
         for i in range(lo, hi):
-            row = chunk[i - lo]
-            _, entropy = softmax_in_place(row)
-            gl, ge = g_logps[i] * inverse, g_entropy[i] * inverse
-            if ge == 0:
-                for j in range(V):
-                    row[j] *= -gl
+            g_logp, g_h = g_logps[i] * inverse, g_entropy[i] * inverse
+            if g_h == 0:
+                nll_gradient(chunk[i - lo], targets[i], -g_logp)
             else:
-                for j in range(V):
-                    log_p = np.log(row[j]) if row[j] > 0 else hidden.dtype.type(0)
-                    row[j] *= -(gl + ge * (log_p + entropy))
-            row[targets[i]] += gl
+                logps_gradient(chunk[i - lo], targets[i], g_logp, g_h)
         gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0, 0.0)
         if len(dweight) > 0:
             gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0, 1.0)
@@ -104,13 +122,7 @@ def weighted_nll(hidden: Any, weight: Any, targets: Any, weights: Any, dhidden: 
         chunk = buffer[: hi - lo]
         gemm(hidden[lo:hi], weight, chunk, False, True, 1.0, 0.0)
         for i in range(lo, hi):
-            row = chunk[i - lo]
-            picked = row[targets[i]]
-            lse, _ = softmax_in_place(row)
-            loss += weights[i] * (lse - picked)
-            for j in range(V):
-                row[j] *= weights[i]
-            row[targets[i]] -= weights[i]
+            loss += weights[i] * nll_gradient(chunk[i - lo], targets[i], weights[i])
         gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0, 0.0)
         if len(dweight) > 0:
             gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0, 1.0)

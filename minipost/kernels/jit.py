@@ -21,8 +21,10 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
 from numba.core import event
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 STAMP = tuple((path.name, zlib.crc32(path.read_bytes())) for path in sorted(Path(__file__).parent.glob("*.py")))
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,6 +63,17 @@ def inlined(function: F) -> F:
     compiles another than in one that reads the cache. The last bits of a run would depend on who compiled.
     """
     return kernel(function, INLINED)
+
+
+@intrinsic
+def wide_vectors(typing: Any) -> Any:
+    """Called in a kernel: LLVM may use vectors of 512 bits for its loops where the processor has them, not just 256."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')  # llvmlite's own add knows few names
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 class _SayOnce(event.Listener):  # type: ignore[misc]
@@ -113,14 +126,50 @@ def _exp_in_kernels(x):  # type: ignore[no-untyped-def]
 
 @inlined
 def largest(x: Any) -> Any:
-    """The maximum of x[n], n >= 1. Eight running maxima, since one alone is a chain that does not vectorise."""
-    a = b = c = d = e = f = g = h = x[0]
-    whole = x.shape[0] // 8 * 8
-    for j in range(0, whole, 8):
-        y = x[j : j + 8]
-        a, b, c, d = max(a, y[0]), max(b, y[1]), max(c, y[2]), max(d, y[3])
-        e, f, g, h = max(e, y[4]), max(f, y[5]), max(g, y[6]), max(h, y[7])
-    top = max(max(max(a, b), max(c, d)), max(max(e, f), max(g, h)))
-    for j in range(whole, x.shape[0]):
-        top = max(top, x[j])
-    return top
+    """The maximum of contiguous x[n], n >= 1. A loop over one running maximum does not vectorise."""
+    n, top = x.shape[0], x[0]
+    if n < BLOCK:
+        for j in range(n):
+            top = max(top, x[j])
+        return top
+    first, last = np.intp(x.ctypes.data), (n - BLOCK) * x.itemsize  # the last block may overlap the one before
+    return max(_largest_of_blocks(first, n // BLOCK, top), _largest_of_blocks(first + last, 1, top))
+
+
+BLOCK = 64  # running maxima side by side: several vectors, since each waits for its own last step
+
+
+@intrinsic
+def _largest_of_blocks(typing: Any, address: Any, blocks: Any, one: Any) -> Any:
+    """The maximum of `blocks` >= 1 times BLOCK numbers of the type of `one`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, blocks, one = arguments
+        vector, i64 = ir.VectorType(one.type, BLOCK), ir.IntType(64)
+        size = signature.args[2].bitwidth // 8
+        before, loop, done = builder.block, builder.append_basic_block("largest"), builder.append_basic_block("found")
+        first = builder.load(builder.inttoptr(address, vector.as_pointer()), align=size)
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        left, at, tops = builder.phi(i64), builder.phi(i64), builder.phi(vector)
+        x = builder.load(builder.inttoptr(at, vector.as_pointer()), align=size)
+        larger = builder.select(builder.fcmp_ordered(">", x, tops), x, tops)
+        now_left = builder.sub(left, i64(1))
+        for phi, start, then in (
+            (left, blocks, now_left),
+            (at, address, builder.add(at, i64(BLOCK * size))),
+            (tops, first, larger),
+        ):
+            phi.add_incoming(start, before)
+            phi.add_incoming(then, loop)
+        builder.cbranch(builder.icmp_signed(">", now_left, i64(0)), loop, done)
+        builder.position_at_end(done)
+        half = BLOCK // 2
+        while half:  # the larger of the first half and the second
+            low, high = (ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(h, h + half))) for h in (0, half))
+            a, b = builder.shuffle_vector(larger, larger, low), builder.shuffle_vector(larger, larger, high)
+            larger = builder.select(builder.fcmp_ordered(">", a, b), a, b)
+            half //= 2
+        return builder.extract_element(larger, i64(0))
+
+    return one(types.intp, types.intp, one), generate

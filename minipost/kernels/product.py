@@ -99,7 +99,8 @@ def product(a, a_row, transpose_a, b, b_row, transpose_b, c, c_row, m, n, k, alp
     if k == 0:
         scale(Matrix(c, c_row, size), m, n, alpha, beta)
     panel_bytes = min(k, DEEP) * width * size
-    turned_panels = (min(m, HIGH) + width - 1) // width if transpose_a else 0
+    copy_a = transpose_a and a_row != width * size  # or a panel already
+    turned_panels = (min(m, HIGH) + width - 1) // width if copy_a else 0
     room = np.empty(ROWS * width * size + panel_bytes * (1 + turned_panels) + 64, np.uint8)
     scratch = aligned(room)
     panel, turned = scratch + ROWS * width * size, scratch + ROWS * width * size + panel_bytes
@@ -108,7 +109,7 @@ def product(a, a_row, transpose_a, b, b_row, transpose_b, c, c_row, m, n, k, alp
         high = min(HIGH, m - i0)
         for p0 in range(0, k, DEEP):
             deep, share = min(DEEP, k - p0), beta if p0 == 0 else 1.0
-            if transpose_a:
+            if copy_a:
                 panels_of_left(a + p0 * a_row + i0 * size, a_row, deep, high, turned, alpha)
             for j in range(0, n, width):
                 columns = min(width, n - j)
@@ -123,7 +124,7 @@ def product(a, a_row, transpose_a, b, b_row, transpose_b, c, c_row, m, n, k, alp
                 for i in range(0, high, rows):
                     left = Matrix(a + i0 * a_row + p0 * size, a_row, size)
                     if transpose_a:
-                        left = Matrix(turned + i * deep * size, size, width * size)
+                        left = Matrix(turned + i * deep * size if copy_a else a + p0 * a_row, size, width * size)
                     out = Matrix(c + (i0 + i) * c_row + j * size, c_row, size)
                     tiles(left, right, out, min(rows, high - i), columns, deep, scratch, alpha, share)
     room[0] = 0  # Numba frees an array after its last use, and an address is none
