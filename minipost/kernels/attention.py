@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minipost.kernels.jit import exp, inlined, kernel, largest
+from minipost.kernels.jit import exp, inlined, largest
 from minipost.kernels.matmul import gemm
 
 TILE = 32  # queries at a time: 32 x 128 scores are 16 KB, half of a core's first cache
@@ -35,7 +35,7 @@ def reference(q: Any, k: Any, v: Any, start: Any) -> Any:
     return np.einsum("bhij,bjhd->bihd", p / p.sum(-1, keepdims=True), v)
 
 
-@kernel
+@inlined
 def forward(q: Any, k: Any, v: Any, start: Any, heads: int, out: Any, lse: Any) -> None:
     """q[B, T, H*D], k and v[B, T, K*D] -> out[B, T, H*D], lse[B, H, T]. Rows may be strided."""
     B, T, width = out.shape
@@ -74,7 +74,7 @@ def softmax_row(row: Any, low: int, high: int) -> float:
     return top + np.log(total)
 
 
-@kernel
+@inlined
 def backward(
     g: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, start: Any, heads: int, dq: Any, dk: Any, dv: Any
 ) -> None:
