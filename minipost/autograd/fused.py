@@ -1,7 +1,7 @@
 """The fused operations: one node on the tape for each compiled kernel pair.
 
-Each could be composed of primitives, and the tests hold it equal to that composition; fused, a transformer layer makes
-eight nodes instead of sixty and allocates only what the backward pass needs. As with the primitives, without a Tensor
+Each could be composed of primitives, and the tests hold it equal to that composition. A transformer layer makes sixty
+nodes of primitives, ten of the operations on its parts, and one of `layer`. As with the primitives, without a Tensor
 among the inputs nothing is recorded and a plain array comes back.
 
 Letters: N tokens (all rows of a batch, flat), B rows of T tokens, C channels, V vocabulary, H query heads, K key/value
@@ -10,7 +10,7 @@ heads, D channels a head, F channels of the feed-forward layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from minipost.autograd.tensor import Array, AutogradError, Tensor, record, value
 from minipost.kernels import attention as attention_kernel
 from minipost.kernels import cross_entropy as cross_entropy_kernel
 from minipost.kernels import embedding as embedding_kernel
+from minipost.kernels import layer as layer_kernel
 from minipost.kernels import rms_norm as rms_norm_kernel
 from minipost.kernels import rope as rope_kernel
 from minipost.kernels import swiglu as swiglu_kernel
@@ -69,7 +70,7 @@ def linear(x: Any, weight: Any) -> Any:
             matmul_into(g, xv, dw, True, False, 1.0, 0.0, low)
         return dx, dw
 
-    return record(y, (x, weight), vjp)
+    return record(y, (x, weight), vjp, fresh=True)
 
 
 def embedding(weight: Any, tokens: Array) -> Any:
@@ -85,7 +86,7 @@ def embedding(weight: Any, tokens: Array) -> Any:
         embedding_kernel.backward(np.ascontiguousarray(g), flat, dweight)
         return dweight, None
 
-    return record(wv[tokens], (weight, tokens), vjp)
+    return record(wv[tokens], (weight, tokens), vjp, fresh=True)
 
 
 def gather_rows(x: Any, index: Array) -> Any:
@@ -113,7 +114,7 @@ def rms_norm(x: Any, gain: Any, eps: float = 1e-5) -> Any:
         rms_norm_kernel.backward(np.ascontiguousarray(g), xv, gv, inverse_rms, dx, dgain)
         return dx, dgain
 
-    return record(y, (x, gain), vjp)
+    return record(y, (x, gain), vjp, fresh=True)
 
 
 def swiglu(gate_up: Any) -> Any:
@@ -178,6 +179,37 @@ def split_heads(qkv: Array, heads: int, kv_heads: int) -> tuple[Array, Array, Ar
     return qkv[..., : heads * D], qkv[..., heads * D : (heads + kv_heads) * D], qkv[..., (heads + kv_heads) * D :]
 
 
+def layer(x: Any, weights: Sequence[Any], layout: Layout, heads: int, kv_heads: int, eps: float = 1e-5) -> Any:
+    """A whole transformer layer as one node: x[N, C] -> [N, C].
+
+        x += W_o attend(W_qkv norm(x));   x += W_down swiglu(W_gate_up norm(x))
+
+    `weights`: attention_norm[C], qkv[(H + 2K) * D, C], attention_out[C, H * D], mlp_norm[C], gate_up[2F, C] and
+    mlp_down[C, F]. No product is made for the gradient of a constant matrix.
+    """
+    xv, wv = _matrix("layer", x), tuple(np.ascontiguousarray(value(w)) for w in weights)
+    (B, T), (N, C), width, F = layout.start.shape, xv.shape, len(wv[1]), len(wv[4]) // 2
+    D = width // (heads + 2 * kv_heads)
+    shapes = [(C,), ((heads + 2 * kv_heads) * D, C), (C, heads * D), (C,), (2 * F, C), (C, F)]
+    if N != B * T or [w.shape for w in wv] != shapes or any(w.dtype != xv.dtype for w in wv):
+        found = ", ".join(f"{w.dtype} {w.shape}" for w in wv)
+        raise AutogradError(f"layer of x {xv.dtype} {xv.shape} does not fit {B} x {T} tokens or its weights {found}.")
+    where = (layout.positions.reshape(-1), layout.start, layout.cos, layout.sin)
+    rooms = ((N, width), (N, heads * D), (B, heads, T), (N, C), (N, 2 * F))
+    kept, y = tuple(np.empty(room, xv.dtype) for room in rooms), np.empty_like(xv)
+    low = _bfloat16
+    layer_kernel.forward(xv, wv, where, heads, kv_heads, eps, low, kept, y)
+
+    def vjp(g: Array) -> tuple[Array, ...]:
+        dx = np.empty_like(xv)
+        grads = tuple(np.empty_like(v) if v.ndim == 1 else _gradient_of(w, v) for w, v in zip(weights, wv, strict=True))
+        g = np.ascontiguousarray(g)
+        layer_kernel.backward(g, xv, wv, where, heads, kv_heads, eps, low, kept, dx, grads)
+        return dx, *grads
+
+    return record(y, (x, *weights), vjp, fresh=True)
+
+
 def token_logps(hidden: Any, weight: Any, targets: Array, temperature: float = 1.0) -> Any:
     """Log-probability of each target and entropy of each distribution: hidden[N, C], weight[V, C] -> [2, N].
 
@@ -185,15 +217,16 @@ def token_logps(hidden: Any, weight: Any, targets: Array, temperature: float = 1
     """
     hv, wv, targets = _matrix("token_logps", hidden), _matrix("token_logps", weight), _targets(targets, weight)
     out = np.empty((2, len(hv)), hv.dtype)
-    cross_entropy_kernel.logps_forward(hv, wv, targets, temperature, out[0], out[1])
+    low = _bfloat16
+    cross_entropy_kernel.logps_forward(hv, wv, targets, temperature, out[0], out[1], low)
 
     def vjp(g: Array) -> tuple[Array, Array]:
         dh, dw = np.empty_like(hv), _gradient_of(weight, wv)
         g = np.ascontiguousarray(g)
-        cross_entropy_kernel.logps_backward(g[0], g[1], hv, wv, targets, temperature, dh, dw)
+        cross_entropy_kernel.logps_backward(g[0], g[1], hv, wv, targets, temperature, dh, dw, low)
         return dh, dw
 
-    return record(out, (hidden, weight), vjp)
+    return record(out, (hidden, weight), vjp, fresh=True)
 
 
 def weighted_nll(hidden: Any, weight: Any, targets: Array, weights: Array) -> Any:
@@ -203,8 +236,8 @@ def weighted_nll(hidden: Any, weight: Any, targets: Array, weights: Array) -> An
     """
     hv, wv, targets = _matrix("weighted_nll", hidden), _matrix("weighted_nll", weight), _targets(targets, weight)
     dh, dw = np.empty_like(hv), _gradient_of(weight, wv)
-    loss = cross_entropy_kernel.weighted_nll(hv, wv, targets, weights.astype(hv.dtype), dh, dw)
-    return record(np.asarray(loss, hv.dtype), (hidden, weight), lambda g: (g * dh, g * dw))
+    loss = cross_entropy_kernel.weighted_nll(hv, wv, targets, weights.astype(hv.dtype), dh, dw, _bfloat16)
+    return record(np.asarray(loss, hv.dtype), (hidden, weight), lambda g: (g * dh, g * dw), fresh=True)
 
 
 def _matrix(name: str, x: Any) -> Array:

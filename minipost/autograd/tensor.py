@@ -40,7 +40,7 @@ class Tensor:
     made. Tensors that operations made pass their gradient on and keep none.
     """
 
-    __slots__ = ("_parents", "_vjp", "data", "grad")
+    __slots__ = ("_fresh", "_parents", "_vjp", "data", "grad")
     __array_ufunc__ = None  # makes `ndarray * Tensor` call Tensor.__rmul__ and not NumPy's element-wise loop
 
     def __init__(self, data: Any) -> None:
@@ -54,6 +54,7 @@ class Tensor:
         self.grad: Array | None = None
         self._parents: tuple[Tensor, ...] = ()
         self._vjp: Vjp | None = None
+        self._fresh = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -105,10 +106,14 @@ class Tensor:
             raise AutogradError(f"the gradient has shape {np.shape(gradient)} but the tensor has shape {self.shape}.")
 
         pending: dict[int, Array] = {id(self): gradient}
+        unshared: set[int] = set()  # whose pending gradient nobody else holds: a leaf may keep it without a copy
         for tensor in topological_order(self):
             g = pending.pop(id(tensor))
             if tensor._vjp is None:
-                tensor.grad = g.copy() if tensor.grad is None else tensor.grad + g
+                if tensor.grad is not None:
+                    tensor.grad = tensor.grad + g
+                else:
+                    tensor.grad = g if id(tensor) in unshared else g.copy()
                 continue
             for parent, parent_g in zip(tensor._parents, tensor._vjp(g), strict=True):
                 if parent_g is None:
@@ -119,6 +124,8 @@ class Tensor:
                     raise AutogradError(f"NaN or inf in a gradient of shape {parent.shape} from {name}.")
                 waiting = pending.get(id(parent))
                 pending[id(parent)] = parent_g if waiting is None else waiting + parent_g
+                if tensor._fresh or waiting is not None:
+                    unshared.add(id(parent))
             tensor._parents, tensor._vjp = (), _already_used
 
     # --------------------------------------------------------------- operators
@@ -164,11 +171,12 @@ def value(x: Any) -> Any:
     return x.data if isinstance(x, Tensor) else x
 
 
-def record(out: Array, inputs: Sequence[Any], vjp: Vjp) -> Any:
+def record(out: Array, inputs: Sequence[Any], vjp: Vjp, fresh: bool = False) -> Any:
     """Wrap `out` so that `backward` can pass through it; a plain `out` if no input is a Tensor.
 
     `vjp(g)` returns one gradient for each entry of `inputs`, in order; those of constants are dropped and may be None.
-    A gradient may have the broadcast shape: `backward` sums it to its parent's.
+    A gradient may have the broadcast shape: `backward` sums it to its parent's. `fresh`: each is an array that `vjp`
+    made at this call and gave to nobody else, not `g`, not a view, not one array twice.
     """
     if _find_nan and not np.isfinite(out).all():
         shapes = [np.shape(value(x)) for x in inputs]
@@ -177,6 +185,7 @@ def record(out: Array, inputs: Sequence[Any], vjp: Vjp) -> Any:
     if not any(carries):
         return out
     result = Tensor(out)
+    result._fresh = fresh
     result._parents = tuple(x for x in inputs if isinstance(x, Tensor))
     if all(carries):
         result._vjp = vjp

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from minipost.kernels.jit import exp, inlined, kernel, largest, wide_vectors
+from minipost.kernels.jit import exp, inlined, largest, wide_vectors
 from minipost.kernels.matmul import gemm
 
 TILE = 32  # queries at a time: as many as a panel of `matmul` is wide with AVX-512 and float32
@@ -38,7 +38,7 @@ def reference(q: Any, k: Any, v: Any, start: Any) -> Any:
     return np.einsum("bhij,bjhd->bihd", p / p.sum(-1, keepdims=True), v)
 
 
-@kernel
+@inlined
 def forward(q: Any, k: Any, v: Any, start: Any, heads: int, out: Any, lse: Any) -> None:
     """q[B, T, H*D], k and v[B, T, K*D] -> out[B, T, H*D], lse[B, H, T]. Rows may be strided."""
     wide_vectors()
@@ -101,7 +101,7 @@ def exponentials(s: Any, top: Any, total: Any) -> None:
             total[i] += row[i]
 
 
-@kernel
+@inlined
 def backward(
     g: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, start: Any, heads: int, dq: Any, dk: Any, dv: Any
 ) -> None:

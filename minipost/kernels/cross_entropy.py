@@ -70,14 +70,16 @@ def logps_gradient(row: Any, target: int, g_logp: float, g_entropy: float) -> No
 
 
 @kernel
-def logps_forward(hidden: Any, weight: Any, targets: Any, temperature: float, logps: Any, entropy: Any) -> None:
-    """hidden[N, C], weight[V, C], targets[N] -> logps[N], entropy[N]."""
+def logps_forward(
+    hidden: Any, weight: Any, targets: Any, temperature: float, logps: Any, entropy: Any, low: bool = False
+) -> None:
+    """hidden[N, C], weight[V, C], targets[N] -> logps[N], entropy[N]; `low` as in `gemm`."""
     N, V = hidden.shape[0], weight.shape[0]
     buffer = np.empty((min(CHUNK, N), V), hidden.dtype)
     for lo in range(0, N, CHUNK):
         hi = min(lo + CHUNK, N)
         chunk = buffer[: hi - lo]
-        gemm(hidden[lo:hi], weight, chunk, False, True, 1.0 / temperature, 0.0)
+        gemm(hidden[lo:hi], weight, chunk, False, True, 1.0 / temperature, 0.0, low)
         for i in range(lo, hi):
             lse, entropy[i] = lse_and_entropy(chunk[i - lo])
             logps[i] = chunk[i - lo, targets[i]] - lse
@@ -85,7 +87,15 @@ def logps_forward(hidden: Any, weight: Any, targets: Any, temperature: float, lo
 
 @kernel
 def logps_backward(
-    g_logps: Any, g_entropy: Any, hidden: Any, weight: Any, targets: Any, temperature: float, dhidden: Any, dweight: Any
+    g_logps: Any,
+    g_entropy: Any,
+    hidden: Any,
+    weight: Any,
+    targets: Any,
+    temperature: float,
+    dhidden: Any,
+    dweight: Any,
+    low: bool = False,
 ) -> None:
     """g_logps[N], g_entropy[N] -> dhidden[N, C], dweight[V, C] (or [0, C]: it is not wanted).
 
@@ -98,20 +108,22 @@ def logps_backward(
     for lo in range(0, N, CHUNK):
         hi = min(lo + CHUNK, N)
         chunk = buffer[: hi - lo]
-        gemm(hidden[lo:hi], weight, chunk, False, True, 1.0 / temperature, 0.0)
+        gemm(hidden[lo:hi], weight, chunk, False, True, 1.0 / temperature, 0.0, low)
         for i in range(lo, hi):
             g_logp, g_h = g_logps[i] * inverse, g_entropy[i] * inverse
             if g_h == 0:
                 nll_gradient(chunk[i - lo], targets[i], -g_logp)
             else:
                 logps_gradient(chunk[i - lo], targets[i], g_logp, g_h)
-        gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0, 0.0)
+        gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0, 0.0, low)
         if len(dweight) > 0:
-            gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0, 1.0)
+            gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0, 1.0, low)
 
 
 @kernel
-def weighted_nll(hidden: Any, weight: Any, targets: Any, weights: Any, dhidden: Any, dweight: Any) -> float:
+def weighted_nll(
+    hidden: Any, weight: Any, targets: Any, weights: Any, dhidden: Any, dweight: Any, low: bool = False
+) -> float:
     """`-sum_i weights_i logps_i` and its gradient, dhidden[N, C] and dweight[V, C] (or [0, C]), in one pass."""
     N, V = hidden.shape[0], weight.shape[0]
     buffer = np.empty((min(CHUNK, N), V), hidden.dtype)
@@ -120,10 +132,10 @@ def weighted_nll(hidden: Any, weight: Any, targets: Any, weights: Any, dhidden: 
     for lo in range(0, N, CHUNK):
         hi = min(lo + CHUNK, N)
         chunk = buffer[: hi - lo]
-        gemm(hidden[lo:hi], weight, chunk, False, True, 1.0, 0.0)
+        gemm(hidden[lo:hi], weight, chunk, False, True, 1.0, 0.0, low)
         for i in range(lo, hi):
             loss += weights[i] * nll_gradient(chunk[i - lo], targets[i], weights[i])
-        gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0, 0.0)
+        gemm(chunk, weight, dhidden[lo:hi], False, False, 1.0, 0.0, low)
         if len(dweight) > 0:
-            gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0, 1.0)
+            gemm(chunk, hidden[lo:hi], dweight, True, False, 1.0, 1.0, low)
     return loss

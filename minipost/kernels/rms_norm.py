@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minipost.kernels.jit import inlined, kernel
+from minipost.kernels.jit import inlined
 
 
 def reference(x: Any, gain: Any, eps: float) -> Any:
@@ -33,7 +33,7 @@ def forward(x: Any, gain: Any, eps: float, y: Any, inverse_rms: Any) -> None:
             out[c] = gain[c] * row[c] * r
 
 
-@kernel
+@inlined
 def backward(g: Any, x: Any, gain: Any, inverse_rms: Any, dx: Any, dgain: Any) -> None:
     """g[N, C] -> dx[N, C], dgain[C].
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minipost.kernels.jit import inlined, kernel
+from minipost.kernels.jit import inlined
 
 
 def table(
@@ -49,7 +49,7 @@ def rotate_row(row: Any, cos: Any, sin: Any, heads: int, sign: float, out: Any) 
             ob[d] = second * cos[d] + first * turn
 
 
-@kernel
+@inlined
 def rotate(x: Any, positions: Any, cos: Any, sin: Any, heads: int, sign: float, out: Any) -> None:
     """x[N, >= H * D] -> out[N, >= H * D]: turn the first `heads` heads of every row by its position."""
     for i in range(x.shape[0]):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minipost.kernels.jit import exp, inlined, kernel
+from minipost.kernels.jit import exp, inlined
 
 
 def reference(gate_up: Any) -> Any:
@@ -30,7 +30,7 @@ def forward(gate_up: Any, y: Any) -> None:
             out[f] = gate[f] / (one + exp(-gate[f])) * up[f]
 
 
-@kernel
+@inlined
 def backward(g: Any, gate_up: Any, dgate_up: Any) -> None:
     """g[N, F] -> dgate_up[N, 2F]; with s = sigmoid(gate): silu' = s (1 + gate (1 - s))."""
     N, F = g.shape

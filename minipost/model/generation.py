@@ -21,7 +21,7 @@ from minipost.kernels import sample as sample_kernel
 from minipost.model import lora
 from minipost.model.config import Array, ModelConfig, ModelError
 from minipost.model.parallel import map_shards, threads
-from minipost.model.transformer import output_weight, rotary_table, trunk
+from minipost.model.transformer import PARTS, composed_layer, output_weight, rotary_table, trunk
 
 GROUP = 64  # sequences that one thread moves at a time: enough for good matrix products, small enough for its cache
 
@@ -141,7 +141,7 @@ class _Decoder:
 
     def _matrices(self, layer: str) -> Iterator[Array]:
         """What `decode.layer` takes of a layer, in its order."""
-        for name in ("attention_norm", "qkv", "attention_out", "mlp_norm", "gate_up", "mlp_down"):
+        for name in PARTS:
             yield self._stored(self.weights[layer + name])
 
     def _stored(self, w: Array) -> Array:
@@ -177,7 +177,10 @@ class _Cache:
             attention.forward(q, k, v, start, H, out, lse)
             return out.reshape(S * T, H * D)
 
-        trunk(m.weights, c, tokens.reshape(-1), attend)
+        def layer(i: int, x: Array) -> Any:
+            return composed_layer(i, x, m.weights, c, lambda qkv: attend(i, qkv))
+
+        trunk(m.weights, c, tokens.reshape(-1), layer)
 
     def step(self, slots: Array, tokens: Array, position: int) -> Array:
         """Feed one token to each of the sequences `slots`: hidden states [len(slots), C]."""

@@ -35,6 +35,11 @@ def linear(x: Any, weights: Weights, name: str) -> Any:
     return y + fused.linear(fused.linear(x, weights[name + A]), weights[name + B])
 
 
+def adapts(weights: Weights, layer: str) -> bool:
+    """Does a matrix of this layer have an adapter?"""
+    return any(layer + part + A in weights for part in PARTS)
+
+
 def adapters(weights: Mapping[str, Array], rank: int, rng: np.random.Generator) -> dict[str, Array]:
     """A fresh pair for each matrix inside the layers: A normal with deviation 1/sqrt(in), B zero.
 

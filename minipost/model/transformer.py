@@ -5,8 +5,9 @@
     logits = norm(x) W_output^T
 
 The same lines serve training, scoring and reading prompts: with Tensors as weights they record a tape, with arrays they
-only compute. For the one token a sequence of a generation's step `kernels.decode.layer` says a layer's two lines again.
-N tokens in all, B rows of T, C channels, V vocabulary.
+only compute. A layer is one operation, `fused.layer`. `composed_layer` says the same line by line; it takes over where
+a layer has adapters or somebody wants its keys and values. For the one token a sequence of a generation's step there is
+`kernels.decode.layer`. N tokens in all, B rows of T, C channels, V vocabulary.
 """
 
 from __future__ import annotations
@@ -22,21 +23,27 @@ from minipost.kernels import rope
 from minipost.model import lora
 from minipost.model.config import Array, ModelConfig, ModelError, Weights
 
-Attend = Callable[[int, Any], Any]  # (layer, qkv[N, (H + 2K) * D]) -> [N, H * D]
+Attend = Callable[[Any], Any]  # qkv[N, (H + 2K) * D] -> [N, H * D]
+PARTS = ("attention_norm", "qkv", "attention_out", "mlp_norm", "gate_up", "mlp_down")  # the weights of a layer
 
 
-def trunk(weights: Weights, config: ModelConfig, tokens: Array, attend: Attend) -> Any:
-    """tokens[N] -> hidden states[N, C], after the last norm."""
+def trunk(weights: Weights, config: ModelConfig, tokens: Array, layer: Callable[[int, Any], Any]) -> Any:
+    """tokens[N] -> hidden states[N, C], after the last norm; `layer(i, x)` is the i-th layer."""
     x = fused.embedding(weights["embedding"], tokens)  # [N, C]
     for i in range(config.layers):
-        layer = f"layers.{i}."
-        h = fused.rms_norm(x, weights[layer + "attention_norm"], config.norm_eps)
-        mixed = attend(i, lora.linear(h, weights, layer + "qkv"))  # [N, H * D]
-        x = x + lora.linear(mixed, weights, layer + "attention_out")
-        h = fused.rms_norm(x, weights[layer + "mlp_norm"], config.norm_eps)
-        h = fused.swiglu(lora.linear(h, weights, layer + "gate_up"))  # [N, F]
-        x = x + lora.linear(h, weights, layer + "mlp_down")
+        x = layer(i, x)
     return fused.rms_norm(x, weights["norm"], config.norm_eps)
+
+
+def composed_layer(i: int, x: Any, weights: Weights, config: ModelConfig, attend: Attend) -> Any:
+    """x[N, C] -> [N, C]: the i-th layer, line by line, with its adapters."""
+    layer = f"layers.{i}."
+    h = fused.rms_norm(x, weights[layer + "attention_norm"], config.norm_eps)
+    mixed = attend(lora.linear(h, weights, layer + "qkv"))  # [N, H * D]
+    x = x + lora.linear(mixed, weights, layer + "attention_out")
+    h = fused.rms_norm(x, weights[layer + "mlp_norm"], config.norm_eps)
+    h = fused.swiglu(lora.linear(h, weights, layer + "gate_up"))  # [N, F]
+    return x + lora.linear(h, weights, layer + "mlp_down")
 
 
 def hidden_states(
@@ -54,12 +61,14 @@ def hidden_states(
     positions = np.arange(T) - start if positions is None else positions
     cos, sin = rotary_table(config, weights["norm"].dtype.str)
     layout = fused.Layout(positions.astype(np.int64), start.astype(np.int64), cos, sin)
-    return trunk(
-        weights,
-        config,
-        tokens.reshape(-1),
-        lambda layer, qkv: fused.attention(qkv, layout, config.heads, config.kv_heads),
-    )
+    H, K = config.heads, config.kv_heads
+
+    def layer(i: int, x: Any) -> Any:
+        if lora.adapts(weights, f"layers.{i}."):
+            return composed_layer(i, x, weights, config, lambda qkv: fused.attention(qkv, layout, H, K))
+        return fused.layer(x, [weights[f"layers.{i}.{part}"] for part in PARTS], layout, H, K, config.norm_eps)
+
+    return trunk(weights, config, tokens.reshape(-1), layer)
 
 
 def output_weight(weights: Weights) -> Any:

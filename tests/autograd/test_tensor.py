@@ -8,7 +8,8 @@ import weakref
 import numpy as np
 import pytest
 
-from minipost.autograd import AutogradError, Tensor, exp, find_nan, log
+from minipost.autograd import AutogradError, Tensor, exp, find_nan, fused, log
+from minipost.autograd.tensor import record
 
 
 def test_shared_subexpressions_are_summed_in_topological_order() -> None:
@@ -98,3 +99,33 @@ def test_nan_is_refused_on_request_only() -> None:
     b = Tensor(np.array([0.0, 1.0]))
     with find_nan(), pytest.raises(AutogradError, match="gradient of shape"):
         ((b * b) ** 0.5).sum().backward()
+
+
+def test_a_leaf_owns_its_gradient_whoever_made_it() -> None:
+    x, y = Tensor(np.ones((3, 2))), Tensor(np.ones((3, 2)))
+    g = np.full((3, 2), 2.0)
+    (x + y).backward(g)  # one array for both
+    assert not np.shares_memory(x.grad, y.grad) and not np.shares_memory(x.grad, g)
+    w, v = Tensor(np.ones((4, 2))), Tensor(np.ones((4, 2)))
+    fused.linear(np.ones((3, 2)), w + v).backward(np.ones((3, 4)))  # fresh for the sum, shared behind it
+    assert not np.shares_memory(w.grad, v.grad)
+    a = Tensor(np.ones((4, 2)))
+    fused.linear(np.ones((3, 2)), a).backward(np.ones((3, 4)))
+    first, before = a.grad, a.grad.copy()
+    fused.linear(np.ones((3, 2)), a).backward(np.ones((3, 4)))  # adds, and leaves what was there alone
+    np.testing.assert_array_equal(first, before)
+    np.testing.assert_array_equal(a.grad, 2 * before)
+
+
+def test_a_fresh_gradient_reaches_its_leaf_without_a_copy() -> None:
+    made: list[np.ndarray] = []
+
+    def vjp(g: np.ndarray) -> tuple[np.ndarray]:
+        made.append(2 * g)
+        return (made[-1],)
+
+    x, y = Tensor(np.ones(3)), Tensor(np.ones(3))
+    record(2 * x.data, (x,), vjp, fresh=True).backward(np.ones(3))
+    record(2 * y.data, (y,), vjp).backward(np.ones(3))
+    assert x.grad is made[0]
+    assert not np.shares_memory(y.grad, made[1])
