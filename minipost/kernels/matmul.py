@@ -10,7 +10,7 @@ reach 3. `python -m benchmarks ladders` climbs from there to here, with what fai
    whatever b's rows are apart, and a transposed b costs no more than a plain one. 120 -> 155 GFLOP/s.
 3. *Blocks*: DEEP terms of a sum at a time, so that a panel stays in the first cache, and HIGH rows, so that a's part
    stays in the second one. 130 -> 150 at 1024 x 1408 x 256; nothing at small sizes.
-4. A transposed a is copied into panels, too. Its tiles read a column of them. 115 -> 145.
+4. A transposed a is copied into panels, too, unless it is one. Its tiles read a column of them. 115 -> 145.
 
 Rows and columns that fill no tile go through smaller ones (4, 2 and 1 rows), or through a scratch tile.
 
