@@ -1,14 +1,14 @@
 """The inside of `gemm`: panels and blocks around a tile, for float32 and float64.
 
 Four tricks, from the inside out. Speeds are float32 on one core whose OpenBLAS reaches 150 GFLOP/s; three plain loops
-reach 3. `python -m benchmarks ladders` climbs from there to here, with what failed on the way.
+reach a fifth of that. `python -m benchmarks ladders` climbs from there to here, with what failed on the way.
 
 1. A *tile* of the result stays in registers during its whole sum over k (`tile.py`).
 2. *Panels*: the columns of b that a row of tiles reads are copied side by side first. They then fit the first cache,
    whatever b's rows are apart, and a transposed b costs no more than a plain one. 120 -> 155 GFLOP/s.
 3. *Blocks*: DEEP terms of a sum at a time, so that a panel stays in the first cache, and HIGH rows, so that a's part
    stays in the second one. 130 -> 150 at 1024 x 1408 x 256; nothing at small sizes.
-4. A transposed a is copied into panels, too. Its tiles read a column of them. 115 -> 145.
+4. A transposed a is copied into panels, too, unless it is one. Its tiles read a column of them. 115 -> 145.
 
 Rows and columns that fill no tile go through smaller ones (4, 2 and 1 rows), or through a scratch tile.
 """
