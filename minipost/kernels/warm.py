@@ -9,6 +9,7 @@ What a helper does not deliver (it cannot start, it dies, it hangs) is compiled 
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import time
@@ -126,5 +127,12 @@ def wait(helpers: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
 
 
 def compile_parts(names: Sequence[str]) -> None:
-    for name in names:
-        PARTS[name].compile()
+    """Without collecting garbage, which would take a twentieth of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        for name in names:
+            PARTS[name].compile()
+    finally:
+        if collects:
+            gc.enable()
