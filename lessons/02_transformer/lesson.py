@@ -35,7 +35,7 @@ from minipost.autograd import check_gradient, fused
 from minipost.kernels import adamw, attention, cross_entropy, decode, rms_norm, rope, swiglu
 from minipost.kernels.matmul import matmul_into
 from minipost.model import Model, generate, hidden_states, output_weight, shapes
-from minipost.model.transformer import rotary_table, trunk
+from minipost.model.transformer import composed_layer, rotary_table, trunk
 from minipost.report.style import canvas, colour, note, styled
 from minipost.text import indented, prompt_tokens
 from minipost.world.pages import Pages
@@ -53,10 +53,11 @@ LAYERS, F = config.layers, config.hidden
 # on each token alone.*
 #
 # Here is the whole model. N tokens flow through it as rows [N, C]; every layer reads the stream through a norm, and
-# adds what it has to say.
+# adds what it has to say. In training a layer is one kernel that does the same as these lines, `fused.layer`.
 
 # %%
 source_of(trunk)
+source_of(composed_layer)
 
 # %% [markdown]
 # **Predict:** where are most of the weights: in attention, in the feed-forward layers, or in the embedding?
@@ -226,8 +227,9 @@ show(
 source_of(attention.reference)
 
 # %% [markdown]
-# The kernel never holds that table: 32 queries at a time, over the visible keys only. Of the probabilities it keeps
-# one number a query, the logarithm of the sum, from which the backward pass makes them again.
+# The kernel never holds that table: 32 queries at a time, over the visible keys only, their scores transposed. Of
+# the probabilities it keeps one number a query, the logarithm of the sum, from which the backward pass makes them
+# again.
 
 # %%
 source_of(attention.forward)
@@ -246,7 +248,7 @@ print("the gradient of attention with 2 query heads on 1 key/value head, documen
 # ### Ask the kernel for its weights
 #
 # If the weights are never stored, how can one look at them? The output is $P V$. Give the kernel an identity matrix as
-# its values, and its output *is* $P$. The decoder takes the attention function as an argument, so we may pass one that
+# its values, and its output *is* $P$. A layer takes the attention function as an argument, so we may pass one that
 # peeks:
 
 
@@ -270,7 +272,7 @@ def peek(ids):
     T, seen = len(ids), []
     start, (cos, sin) = np.zeros((1, T), np.int64), rotary_table(config, "<f4")
 
-    def attend(layer, qkv):  # [T, (H + 2K) * D] -> [T, H * D]
+    def attend(qkv):  # [T, (H + 2K) * D] -> [T, H * D]
         rope.rotate(qkv, np.arange(T), cos, sin, H + K, 1.0, qkv)
         q, k, v = fused.split_heads(qkv[None], H, K)
         seen.append(weights_in(q, k, start))
@@ -278,7 +280,10 @@ def peek(ids):
         attention.forward(q, k, v, start, H, out, lse)
         return out[0]
 
-    hidden = trunk(weights, config, np.asarray(ids), attend)
+    def layer(i, x):
+        return composed_layer(i, x, weights, config, attend)
+
+    hidden = trunk(weights, config, np.asarray(ids), layer)
     return np.array(seen), hidden
 
 

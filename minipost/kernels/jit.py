@@ -46,14 +46,14 @@ def kernel(function: F, options: Mapping[str, Any] = OPTIONS) -> F:
         return numba.njit(function, **options)
 
 
-def with_stamp(compiled: F) -> F:
+def with_stamp(compiled: F, more: str = "") -> F:
     """Let cached code hold only as long as all sources of this folder: Numba looks at the function's own file alone.
 
     But a kernel has others' code inlined, and calls products by the places of a table. Old code would run on.
     """
     file: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if hasattr(file, "_source_stamp"):
-        file._source_stamp = (file._source_stamp, STAMP)
+        file._source_stamp = (file._source_stamp, STAMP, more)
         file.save = partial(_save, file)
     return compiled
 

@@ -153,7 +153,7 @@ def c_function(place: int) -> Any:
     compiled = CFunc(function, (signature.args, signature.return_type), {}, options)
     with contextlib.suppress(RuntimeError):  # nowhere to keep it: see `kernel`
         compiled.enable_caching()
-        with_stamp(compiled)
+        with_stamp(compiled, bfloat16.RUNG)  # a system may allow AMX to one process and not to another
     return compiled
 
 

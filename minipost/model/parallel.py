@@ -8,6 +8,7 @@ order: the same seed and number of threads give the same bits.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
@@ -44,10 +45,14 @@ def map_shards(function: Callable[[S], Any], shards: Sequence[S]) -> list[Any]:
     because handing a task to a thread takes time. An error in any shard is raised once all threads have stopped.
     """
     results: list[Any] = [None] * len(shards)
-    waiting = iter(range(len(shards)))  # shared by the threads, which needs next() to be atomic: it is, under the GIL
+    waiting = deque(range(len(shards)))  # shared by the threads; popleft is atomic, also where Python has no lock
 
     def work() -> None:
-        for i in waiting:
+        while waiting:
+            try:
+                i = waiting.popleft()
+            except IndexError:  # another thread was faster
+                return
             results[i] = function(shards[i])
 
     helpers = [_pool(threads()).submit(work) for _ in range(min(threads(), len(shards)) - 1)]

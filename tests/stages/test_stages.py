@@ -101,21 +101,22 @@ def test_another_temperature_in_training_is_caught_at_step_0(
 # ------------------------------------------------------------------------------------------------------------- resuming
 def stop_at(step: int, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """Press Ctrl-C while the given step is logged, or crash in the middle of the one after."""
-    log, update, calls = Run.log, AdamW.step, [0]
+    log, prepare, calls = Run.log, AdamW.prepare, [0]
 
     def log_and_press(self: Run, number: int, metrics: Any) -> None:
         log(self, number, metrics)
         if how == "ctrl-c" and number == step:
             signal.raise_signal(signal.SIGINT)
 
-    def update_or_crash(self: AdamW, *args: Any) -> float:
+    def prepare_or_crash(self: AdamW, *args: Any) -> Any:
+        """The beginning of an optimiser's step, Muon's too."""
         calls[0] += 1
         if how == "crash" and calls[0] == step + 1:
             raise MemoryError
-        return update(self, *args)
+        return prepare(self, *args)
 
     monkeypatch.setattr(Run, "log", log_and_press)
-    monkeypatch.setattr(AdamW, "step", update_or_crash)
+    monkeypatch.setattr(AdamW, "prepare", prepare_or_crash)
 
 
 @pytest.mark.parametrize("how", ["ctrl-c", "crash"])
