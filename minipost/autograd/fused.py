@@ -46,6 +46,11 @@ def precision(name: Precision) -> Iterator[None]:
         _bfloat16 = before
 
 
+def in_bfloat16() -> bool:
+    """Whether such a block is open."""
+    return _bfloat16
+
+
 def linear(x: Any, weight: Any) -> Any:
     """`x @ weight.T`: x[N, I], weight[O, I] -> [N, O]."""
     xv, wv = _matrix("linear", x), _matrix("linear", weight)

@@ -16,6 +16,7 @@ import math
 import sys
 import zlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,15 +46,28 @@ def kernel(function: F, options: Mapping[str, Any] = OPTIONS) -> F:
         return numba.njit(function, **options)
 
 
-def with_stamp(compiled: F) -> F:
+def with_stamp(compiled: F, more: str = "") -> F:
     """Let cached code hold only as long as all sources of this folder: Numba looks at the function's own file alone.
 
     But a kernel has others' code inlined, and calls products by the places of a table. Old code would run on.
     """
     file: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if hasattr(file, "_source_stamp"):
-        file._source_stamp = (file._source_stamp, STAMP)
+        file._source_stamp = (file._source_stamp, STAMP, more)
+        file.save = partial(_save, file)
     return compiled
+
+
+def _save(file: Any, key: Any, data: Any) -> None:
+    """Numba's `save`, for processes that compile at the same time: the code's file is named by what it is for.
+
+    Numba counts. Two processes that compile a function for different types would give both codes the same number, and
+    the index would name one's types and hold the other's code. Here they are two files; an entry of the index may get
+    lost, and its code is then compiled again. The index comes last, so that it never names a file of older code.
+    """
+    name = file._data_name(zlib.crc32(repr(key).encode()))
+    file._save_data(name, data)
+    file._save_index(file._load_index() | {key: name})
 
 
 def inlined(function: F) -> F:

@@ -121,17 +121,12 @@ def call_product(typing, place, a, a_row, turn_a, b, b_row, turn_b, c, c_row, m,
 
 def _compile_at_first_call(place: int) -> Any:
     """A C function that compiles the product of a place, puts it there, and passes its first call on."""
-    (real, function), integer = PRODUCTS[place], ctypes.c_int64
-    number = ctypes.c_float if real == "float32" else ctypes.c_double
+    integer, number = ctypes.c_int64, ctypes.c_float if PRODUCTS[place][0] == "float32" else ctypes.c_double
     kind = ctypes.CFUNCTYPE(None, *[integer] * 11, number, number)
 
     def first(*arguments: Any) -> None:
         try:
-            with _lock:
-                if place not in _compiled:
-                    signature = types.void(*[types.int64] * 11, *[getattr(types, real)] * 2)
-                    _compiled[place] = _c_function(signature, function)
-                    _table[place] = _compiled[place].address
+            compile_product(place)
         except BaseException:  # C has no errors, and the caller would go on without a result
             traceback.print_exc()
             os._exit(70)
@@ -140,14 +135,25 @@ def _compile_at_first_call(place: int) -> Any:
     return kind(first)
 
 
-def _c_function(signature: Any, function: Any) -> Any:
-    """Numba's `cfunc`, in steps, because of the stamp."""
+def compile_product(place: int) -> None:
+    """Compile the product of a place of the table, or read it from the cache, and put it there."""
+    with _lock:
+        if place not in _compiled:
+            compiled = c_function(place)
+            compiled.compile()
+            _compiled[place] = compiled
+            _table[place] = compiled.address
+
+
+def c_function(place: int) -> Any:
+    """The product of a place as a C function, not compiled yet: Numba's `cfunc`, in steps, because of the stamp."""
+    real, function = PRODUCTS[place]
+    signature = types.void(*[types.int64] * 11, *[getattr(types, real)] * 2)
     options = {name: value for name, value in OPTIONS.items() if name != "nogil"}  # C knows of no lock
     compiled = CFunc(function, (signature.args, signature.return_type), {}, options)
     with contextlib.suppress(RuntimeError):  # nowhere to keep it: see `kernel`
         compiled.enable_caching()
-        with_stamp(compiled)
-    compiled.compile()
+        with_stamp(compiled, bfloat16.RUNG)  # a system may allow AMX to one process and not to another
     return compiled
 
 

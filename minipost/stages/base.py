@@ -13,8 +13,10 @@ import numpy as np
 
 from minipost.autograd import fused
 from minipost.errors import UserError
+from minipost.kernels import warm
 from minipost.machine.problems import warn_if_slow
-from minipost.model import AdamW, Array, threads
+from minipost.model import AdamW, Array, Muon, threads
+from minipost.model.parallel import cores
 from minipost.runs import Run, interruptible, progress
 from minipost.text.batching import split_evenly
 
@@ -112,6 +114,7 @@ def updates(
         if state is not None:
             state.update(checkpoint.scalars)
     warn_if_slow()
+    compile_kernels(optimizer)
     with progress(total, run.path.name, unit, done=done) as bar, interruptible() as interrupt:
         for step in range(done, total):
             update = Update(step, np.random.default_rng([seed, step]))
@@ -123,6 +126,13 @@ def updates(
                 run.save_checkpoint(step + 1, {**optimizer.state(), **weights}, state or {})
             if interrupt.requested:
                 interrupt.stop(step + 1)
+
+
+def compile_kernels(optimizer: AdamW) -> None:
+    """What the cache lacks of the kernels that every update needs, on all cores; see `minipost.kernels.warm`."""
+    if all(w.dtype == np.float32 for w in optimizer.weights.values()):
+        unused = [("muon", not isinstance(optimizer, Muon)), ("bfloat16", not fused.in_bfloat16())]
+        warm.compile_together(min(threads(), cores()), [name for name, is_unused in unused if is_unused])
 
 
 def known_answer(step: int, name: str, got: float, expected: float, tolerance: float) -> None:
