@@ -124,8 +124,10 @@ def test_other_work_is_refused() -> None:
 # ---------------------------------------------------------------------------------------------------- smoke runs
 def test_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = run(tmp_path, "train", "--size", "nano", "--against", "none", *QUICK)
-    assert record["size"] == "nano" and record["ratio"] == {}
-    (own,) = record["results"]
+    own, rounded = record["results"]
+    assert record["size"] == "nano" and list(record["ratio"]) == [rounded["name"]] == ["minipost-bf16"]
+    assert record["ratio_bf16"]["minipost"] == pytest.approx(1 / record["ratio"]["minipost-bf16"])
+    assert rounded["losses"] == pytest.approx(own["losses"], rel=1e-3) and rounded["losses"] != own["losses"]
     assert own["name"] == "minipost" and len(own["losses"]) == 4
     assert own["losses"][0] == pytest.approx(np.log(NANO.vocab_size), abs=0.1)
     assert own["tokens_per_second"] == pytest.approx(NANO.batch * NANO.tokens / own["median"])
