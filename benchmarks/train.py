@@ -239,8 +239,8 @@ def title(record: Mapping[str, Any]) -> str:
 def table(record: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of the results; the two parts of a step where the run has them."""
     names = list(record["results"][0].get("parts", {}))
-    columns = ["", "tokens/s", "p10-p90", "minipost is", "minipost-bf16 is", *(f"{name} ms" for name in names)]
-    columns += ["GFLOP/s", "of sgemm", "of products", "peak MB", "disturbed"]
+    columns = ["", "tokens/s", "p10-p90", "minipost is", "bf16 is", *(f"{name} ms" for name in names)]
+    columns += ["GFLOP/s", "of products", "peak MB", "disturbed"]
     rows = [
         [
             r["name"],
@@ -250,7 +250,6 @@ def table(record: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             ratio(record.get("ratio_bf16", {}).get(r["name"])),
             *(figure(1e3 * r["parts"][name]) if name in r.get("parts", {}) else "" for name in names),
             figure(r["flops"] / 1e9),
-            f"{r['share_of_sgemm']:.0%}",
             f"{r['share_of_products']:.0%}",
             figure(r["peak_mb"]),
             disturbed(r["disturbed"]),
@@ -259,7 +258,7 @@ def table(record: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     ]
     limit = record["limit"]
     empty = [""] * (4 + len(names))
-    rows.append([ROOF, *empty, figure(limit["flops"] / 1e9), "", "", "", disturbed(limit["disturbed"])])
+    rows.append([ROOF, *empty, figure(limit["flops"] / 1e9), "", "", disturbed(limit["disturbed"])])
     return columns, rows
 
 
