@@ -28,21 +28,13 @@ from numba.extending import intrinsic
 
 from minipost.kernels.jit import INLINED, inlined
 from minipost.kernels.product import Matrix, add_scratch, aligned, scale, tiles_of
-from minipost.kernels.tile import I64, Emitter, columns_of, lanes_of, transpose_block
+from minipost.kernels.tile import I64, Emitter, columns_of, features, lanes_of, transpose_block
 
 DEEP = 512  # terms of a sum at a time
 HIGH = 256  # rows of a at a time
 BLOCK = 32  # rows and columns of AMX's four tiles
 WORD = 4  # bytes
 I16, I32 = ir.IntType(16), ir.IntType(32)
-
-
-def features() -> str:
-    """Of the processor that Numba compiles for."""
-    name, asked = numba.config.CPU_NAME, numba.config.CPU_FEATURES
-    if asked is None and name in (None, "host"):
-        return str(llvmlite.binding.get_host_cpu_features().flatten())
-    return asked or ""
 
 
 def allowed_amx() -> bool:

@@ -48,14 +48,20 @@ NEON = InstructionSet("NEON", 4, 6, 4)  # 32 registers
 PORTABLE = InstructionSet("portable", 4, 4, 2)  # 16 registers, no fused multiply-add
 
 
+def features() -> str:
+    """Of the processor that Numba compiles for."""
+    name, asked = numba.config.CPU_NAME, numba.config.CPU_FEATURES
+    if asked is None and name in (None, "host"):
+        return str(llvmlite.binding.get_host_cpu_features().flatten())
+    return asked or ""
+
+
 def instruction_set() -> InstructionSet:
     """The one that Numba compiles for: this machine's, or what NUMBA_CPU_NAME and NUMBA_CPU_FEATURES ask for."""
-    name, features = numba.config.CPU_NAME, numba.config.CPU_FEATURES
-    if features is None and name in (None, "host"):
-        features = llvmlite.binding.get_host_cpu_features().flatten()
-    if "+avx512f" in (features or ""):
+    name, offered = numba.config.CPU_NAME, features()
+    if "+avx512f" in offered:
         return AVX512
-    if "+avx2" in (features or "") or (name or "").startswith(("haswell", "broadwell", "skylake", "znver")):
+    if "+avx2" in offered or (name or "").startswith(("haswell", "broadwell", "skylake", "znver")):
         return AVX2
     return NEON if platform.machine() in ("arm64", "aarch64") else PORTABLE
 
