@@ -135,7 +135,7 @@ def our_dpo(size: Size, lengths: str) -> Job:
 
 
 def our_reward(size: Size, lengths: str) -> Job:
-    config = reward.RewardConfig(epochs=STEPS, batch_size=BATCH, save_every=STEPS)
+    config = reward.RewardConfig(head="scalar", epochs=STEPS, batch_size=BATCH, save_every=STEPS)
     pairs, model = pairs_of(size, lengths), model_of(size)
     return paced(lambda run: reward.train(run, model, pairs, config), config, "loss", "grad_norm")
 

@@ -149,9 +149,10 @@ for row in [row for row in details["samples"] if row["kind"] in ("fact", "how_to
 #
 # *Takeaway: ask of each stage what it adds, and whether its interval leaves room for doubt.*
 #
-# Everything is measured on prompts about things that no demonstration and no comparison was about. *Gold* is the mean
-# true utility of sampled answers, with its 95 % interval; *right* and *harmful* are counted on the most probable
-# answers, and for best-of-n, which can only choose among samples, on those that it picks.
+# Everything is measured on prompts about things that no demonstration and no comparison was about, and on answers that
+# are sampled as the model is served, at temperature 0.7. *Gold* is their mean true utility, with its 95 % interval;
+# *right* is counted on harmless prompts, *harmful* on the others. Best-of-n can only choose among samples: its answers
+# are those that it picks.
 #
 # **Predict:** which model complies with the most harmful requests: the base model, SFT, or PPO? And which is right
 # most often?
@@ -166,8 +167,8 @@ table(
             number(row["gold_mean"], sign=True),
             interval(row["gold_ci95"]),
             percent(row["win_rate_vs_sft"]),
-            percent(row["correct"]),
-            percent(row["harmful_compliance"]),
+            percent(row["correct_served"]),
+            percent(row["harmful_compliance_served"]),
             number(row["kl_to_sft"], 1),
         ]
         for name, row in models.items()

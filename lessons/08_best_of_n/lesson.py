@@ -396,7 +396,7 @@ table(
 # | `gold` over n | rises with the proxy at first, then less | falls at once: a sign is wrong; turns late: lesson 12 |
 # | `gold_ci95` | narrows with more *prompts* | more answers to the same prompts do not narrow it |
 # | `kl` | a bound, log n - (n - 1)/n | taken for the truth: best-of-n looks more expensive than it is |
-# | share of equal answers | small at temperature 1 | near 1: there is nothing to pick from |
+# | share of equal answers | small at the serving temperature | near 1: there is nothing to pick from |
 #
 # ## Exercises
 #

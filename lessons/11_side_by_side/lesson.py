@@ -165,7 +165,8 @@ Gradient ascent with beta {beta} ends at J = {climb[-1][1] - beta * climb[-1][0]
 #
 # *Takeaway: a fair comparison fixes the prompts, the sampling and the judge, and lets only the model differ.*
 #
-# Every model answers held-out prompts of the village, once, at temperature 1. The true utility judges each answer.
+# Every model answers held-out prompts of the village, once, at the temperature at which it is served (0.7). The true
+# utility judges each answer.
 # Harmful requests also have a paper of their own. This is the function that a model's numbers below come from:
 
 # %%

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lessons.experiments import village
 from lessons.experiments.lab import Lab
-from minipost.model import Model
+from minipost.model import SERVED_TEMPERATURE, Model
 from minipost.text import Tokenizer, prompt_tokens, response_tokens
 from minipost.text.batching import Example
 from minipost.world import Task, Utility
@@ -50,7 +50,7 @@ class Candidates:
 
 
 def candidates(
-    lab: Lab, model: Path, seed: int = 0, tasks: int = 120, count: int = 16, temperature: float = 1.0
+    lab: Lab, model: Path, seed: int = 0, tasks: int = 120, count: int = 16, temperature: float = SERVED_TEMPERATURE
 ) -> Candidates:
     """`count` answers of `model` to each of `tasks` held-out prompts, sampled at `temperature` (0 is greedy)."""
     asked, count = village.tasks(lab, tasks, seed), lab.pick(count, min(count, 4))

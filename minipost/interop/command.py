@@ -24,7 +24,7 @@ from minipost.config import parse
 from minipost.files import save_arrays, write_text
 from minipost.interop import InteropError, gguf, hf, hf_tokenizer, llama2c
 from minipost.interop.tensors import MODEL
-from minipost.model import Model, ModelConfig, count, shapes
+from minipost.model import Model, ModelConfig, count, head_of, shapes
 from minipost.model.folder import check_shapes, load_model
 from minipost.runs import Run
 from minipost.text import Tokenizer
@@ -92,10 +92,15 @@ def export_run(config: ExportConfig) -> dict[str, Any]:
     """Write the model of a run as a folder that transformers can load; returns what was written."""
     weights, fields, tokenizer = load_model(config.run)
     model = ModelConfig.from_dict(fields)
-    head = next((name for name in ("score", "value") if name in weights), None)
+    head = head_of(weights)
     check_shapes(weights, shapes(model, head), config.run)
     if head == "value":
         raise InteropError(f"{config.run} is a value function, for which the format has no name; export its policy.")
+    if head == "likelihood":
+        fix = "train one that can be exported with minipost reward --head scalar"
+        raise InteropError(
+            f"{config.run} reads likelihoods of a second model, for which the format has no name; {fix}."
+        )
     if config.folder.exists() and any(config.folder.iterdir()) and not config.overwrite:
         raise InteropError(f"{config.folder} is not empty; name another folder, or pass --overwrite.")
     ids = {"bos_token_id": tokenizer.document_id, "eos_token_id": tokenizer.end_id, "pad_token_id": tokenizer.pad_id}

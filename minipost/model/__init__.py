@@ -1,7 +1,19 @@
 """The model: a Llama-style decoder, what is read off it, its optimiser, and sampling."""
 
-from minipost.model.config import Array, ModelConfig, ModelError, Weights, count, init_weights, shapes, with_head
-from minipost.model.generation import Sampled, Sampling, generate
+from minipost.model.config import (
+    LIKELIHOOD_START,
+    REFERENCE,
+    Array,
+    ModelConfig,
+    ModelError,
+    Weights,
+    count,
+    head_of,
+    init_weights,
+    shapes,
+    with_head,
+)
+from minipost.model.generation import SERVED_TEMPERATURE, Sampled, Sampling, generate
 from minipost.model.model import Model
 from minipost.model.muon import Muon
 from minipost.model.optimizer import AdamW, schedule
@@ -10,6 +22,9 @@ from minipost.model.rope_scaling import RopeScaling
 from minipost.model.transformer import hidden_states, logits, output_weight
 
 __all__ = [
+    "LIKELIHOOD_START",
+    "REFERENCE",
+    "SERVED_TEMPERATURE",
     "AdamW",
     "Array",
     "Model",
@@ -22,6 +37,7 @@ __all__ = [
     "Weights",
     "count",
     "generate",
+    "head_of",
     "hidden_states",
     "init_weights",
     "logits",

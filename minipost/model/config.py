@@ -16,6 +16,14 @@ Array = npt.NDArray[Any]
 Weights = Mapping[str, Any]  # name -> ndarray, or -> Tensor while gradients are wanted
 
 
+REFERENCE = "reference."  # before the names of the weights of a frozen reference
+LIKELIHOOD_START = (
+    1.0,
+    0.1,
+    0.0,
+)  # a fresh reward model's weight of an answer's mean and summed log-probability; origin
+
+
 class ModelError(UserError):
     """A model that cannot be built, or weights that do not fit it."""
 
@@ -65,7 +73,8 @@ class ModelConfig:
 
 
 def shapes(config: ModelConfig, head: str | None = None) -> dict[str, tuple[int, ...]]:
-    """Names and shapes, [out, in] for matrices. `head` adds a scalar output, "score" or "value", of shape [1, C]."""
+    """Names and shapes, [out, in] for matrices. `head` adds a scalar output: "score" or "value", of shape [1, C], or
+    "likelihood", a score that reads the log-probabilities of a frozen reference too: see `minipost.model.heads`."""
     C, F, qkv = config.dim, config.hidden, (config.heads + 2 * config.kv_heads) * config.head_dim
     out: dict[str, tuple[int, ...]] = {"embedding": (config.vocab_size, C)}
     for i in range(config.layers):
@@ -80,9 +89,17 @@ def shapes(config: ModelConfig, head: str | None = None) -> dict[str, tuple[int,
     out["norm"] = (C,)
     if not config.tied:
         out["output"] = (config.vocab_size, C)
+    if head == "likelihood":
+        reference = {REFERENCE + name: shape for name, shape in out.items()}
+        return out | {"score": (1, C), "gate": (1, C), "likelihood": (1, 3)} | reference
     if head is not None:
         out[head] = (1, C)
     return out
+
+
+def head_of(weights: Mapping[str, Any]) -> str | None:
+    """The scalar output that a model has: "likelihood", "score", "value" or None."""
+    return next((head for head in ("likelihood", "score", "value") if head in weights), None)
 
 
 def init_weights(
@@ -90,26 +107,33 @@ def init_weights(
 ) -> dict[str, Array]:
     """Random weights: normal with deviation 0.02, in GPT-2's manner smaller where a layer adds to the residual stream.
 
-    Gains are 1. A scalar head is 0, so that a fresh reward model scores everything 0 (its loss is log 2) and a fresh
-    value function expects nothing.
+    Gains are 1. A scalar head is fresh: see `with_head`.
     """
     weights: dict[str, Array] = {}
-    for name, shape in shapes(config, head).items():
+    for name, shape in shapes(config).items():
         if len(shape) == 1:
             weights[name] = np.ones(shape, dtype)
-        elif name == head:
-            weights[name] = np.zeros(shape, dtype)
         else:
             shrink = (2 * config.layers) ** -0.5 if name.endswith(("attention_out", "mlp_down")) else 1.0
             std = 0.02 if name in ("embedding", "output") else shrink * shape[-1] ** -0.5 / 2
             weights[name] = (std * rng.standard_normal(shape)).astype(dtype)
-    return weights
+    return weights if head is None else with_head(weights, config, head)
 
 
 def with_head(weights: Mapping[str, Array], config: ModelConfig, head: str) -> dict[str, Array]:
-    """A copy of a model with a fresh scalar head (0) in place of any that it has."""
+    """A copy of a model with a fresh scalar head in place of any that it has.
+
+    The head is 0, so that a fresh reward model scores everything 0 (its loss is log 2) and a fresh value function
+    expects nothing. One that reads likelihoods starts with `LIKELIHOOD_START` of them, and the model itself is its
+    frozen reference.
+    """
     trunk = {name: weights[name].copy() for name in shapes(config)}
-    return trunk | {head: np.zeros((1, config.dim), trunk["norm"].dtype)}
+    zero, dtype = np.zeros((1, config.dim), trunk["norm"].dtype), trunk["norm"].dtype
+    if head == "likelihood":
+        reference = {REFERENCE + name: w.copy() for name, w in trunk.items()}
+        start = np.array([LIKELIHOOD_START], dtype)
+        return trunk | {"score": zero, "gate": zero.copy(), "likelihood": start} | reference
+    return trunk | {head: zero}
 
 
 def count(weights: Mapping[str, Array]) -> int:

@@ -23,6 +23,7 @@ from minipost.model.config import Array, ModelConfig, ModelError
 from minipost.model.parallel import map_shards, threads
 from minipost.model.transformer import PARTS, composed_layer, output_weight, rotary_table, trunk
 
+SERVED_TEMPERATURE = 0.7  # at which a model answers people, wherever none is named: chat, tours, best-of-n, PPO
 GROUP = 64  # sequences that one thread moves at a time: enough for good matrix products, small enough for its cache
 
 

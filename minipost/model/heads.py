@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minipost.autograd import fused, record, value
-from minipost.model.config import Array, ModelConfig, Weights
+from minipost.model.config import REFERENCE, Array, ModelConfig, Weights
 from minipost.model.transformer import hidden_states, output_weight
 from minipost.text.batching import Packed
 
@@ -38,15 +38,36 @@ def logps_from(hidden: Any, weights: Weights, batch: Packed, temperature: float 
     return place(both[0], batch.mask), place(both[1], batch.mask)
 
 
-def sequence_logps(weights: Weights, config: ModelConfig, batch: Packed) -> Any:
+def sequence_logps(weights: Weights, config: ModelConfig, batch: Packed, temperature: float = 1.0) -> Any:
     """Log-probability of each response, end token included: [S]."""
-    return response_logps(weights, config, batch)[0].sum(axis=1)
+    return response_logps(weights, config, batch, temperature)[0].sum(axis=1)
 
 
-def scores(weights: Weights, config: ModelConfig, batch: Packed) -> Any:
-    """A reward model's score, read at the last real token of each sequence: [S]."""
-    hidden = fused.gather_rows(states(weights, config, batch), batch.last)
-    return fused.linear(hidden, weights["score"]).reshape(-1)
+def scores(weights: Weights, config: ModelConfig, batch: Packed, reference_logps: Array | None = None) -> Any:
+    """A reward model's score of each sequence, read at its last real token: [S].
+
+    With a likelihood head it also reads l_t, the log-probability of each response token under a frozen reference
+    (`reference_logps` [S, R], computed here if not given):
+
+        score = v . h_end + sum_t (g . h_t) l_t + a mean_t l_t + b sum_t l_t + c
+
+    A model of a few layers has little room to find out that a word is a surprise and to carry that to the last token.
+    Its policy says so in one number.
+    """
+    hidden = states(weights, config, batch)
+    score = fused.linear(fused.gather_rows(hidden, batch.last), weights["score"]).reshape(-1)
+    if "likelihood" not in weights:
+        return score
+    if reference_logps is None:
+        reference = {name: value(w) for name, w in subnetwork(weights, REFERENCE).items()}
+        reference_logps = response_logps(reference, config, batch)[0]
+    logps = reference_logps
+    read = fused.gather_rows(hidden, batch.index + 1)  # [n, C], after each response token
+    gate = place(fused.linear(read, weights["gate"]).reshape(-1), batch.mask)  # [S, R]
+    total = logps.sum(axis=1)
+    read_off = np.stack([total / np.maximum(batch.lengths, 1), total, np.ones_like(total)], axis=1)  # [S, 3]
+    likelihood = fused.linear(read_off.astype(logps.dtype), weights["likelihood"]).reshape(-1)
+    return score + (gate * logps).sum(axis=1) + likelihood
 
 
 def values(hidden: Any, weights: Weights, batch: Packed) -> Any:

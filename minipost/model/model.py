@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minipost.model import heads
-from minipost.model.config import Array, ModelConfig, shapes
+from minipost.model.config import Array, ModelConfig, head_of, shapes
 from minipost.model.folder import check_shapes, load_model, save_model
 from minipost.model.generation import Sampled, Sampling, generate
 from minipost.model.parallel import map_shards
@@ -32,12 +33,14 @@ class Model:
 
     @classmethod
     def load(cls, folder: Path | str, head: str | None = None) -> Model:
-        """A finished run's model; `head` is the scalar output that it must have ("score") or not have (None).
+        """A finished run's model; `head` is the scalar output that it must have ("score", of either kind) or not
+        have (None).
 
         Errors: `RunError`, `ModelError` or `TokenizerError`, one sentence.
         """
         weights, fields, tokenizer = load_model(folder)
         config = ModelConfig.from_dict(fields)
+        head = "likelihood" if head == "score" and head_of(weights) == "likelihood" else head
         check_shapes(weights, shapes(config, head), folder)
         return cls(weights, config, tokenizer)
 
@@ -76,9 +79,11 @@ class Model:
         """The log-probability of every response token of a packed batch, 0 where there is none: [S, R]."""
         return np.asarray(heads.response_logps(self.weights, self.config, batch, temperature)[0])
 
-    def logps(self, examples: Sequence[Example], row_length: int = 128, group: int = 128) -> Array:
+    def logps(
+        self, examples: Sequence[Example], row_length: int = 128, group: int = 128, temperature: float = 1.0
+    ) -> Array:
         """log pi(response | prompt) of each example, end token included: [S]."""
-        return self._in_groups(heads.sequence_logps, examples, row_length, group)
+        return self._in_groups(partial(heads.sequence_logps, temperature=temperature), examples, row_length, group)
 
     def scores(self, examples: Sequence[Example], row_length: int = 128, group: int = 64) -> Array:
         """A reward model's score of each example: [S]."""

@@ -124,9 +124,9 @@ def _kinds(pizza: Mapping[str, Mapping[str, float]], models: Models) -> Iterator
         description = "Rows of marks, one row for each kind of task, one mark for each model."
         finding, draw = story.hardest(models), partial(plots.by_kind, models)
         yield Plate("kinds", "kinds", "Gold utility by kind of task", finding, description, draw)
-    if measured(models, "harmful_compliance"):
+    if measured(models, "harmful_compliance_served"):
         finding, draw = story.harmless(models), partial(plots.harm, models)
-        yield Plate("harm", "kinds", "Harmful compliance", finding, "A bar for each model.", draw)
+        yield Plate("harm", "kinds", "Harmful compliance", finding, "A mark and an interval for each model.", draw)
 
 
 def _curves(details: Details) -> Iterator[Plate]:

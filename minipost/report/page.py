@@ -79,6 +79,7 @@ def _meta(summary: Summary) -> str:
         f"size {summary['size']}" if summary.get("size") else "",
         f"seed {summary['seed']}" if summary.get("seed") is not None else "",
         f"{summary['prompts']} held-out prompts" if summary.get("prompts") else "",
+        f"served at T = {summary['served_temperature']:g}" if summary.get("served_temperature") else "",
         f"{duration(sum(summary['seconds'].values()))} on a CPU" if summary.get("seconds") else "",
     ]
     return " · ".join(fact for fact in facts if fact)
@@ -197,7 +198,7 @@ def _run(summary: Summary, details: Details) -> str:
     )
     times = f'<table class="times"><caption>{duration(total)} in all</caption>{bars}</table>' if bars else ""
     facts = {"size": summary.get("size"), "seed": summary.get("seed"), "held-out prompts": summary.get("prompts")}
-    facts |= {"n of best-of-n": summary.get("n")}
+    facts |= {"serving temperature": summary.get("served_temperature"), "n of best-of-n": summary.get("n")}
     run = _settings("This run", [(key, value) for key, value in facts.items() if value is not None])
     config = _flat(details.get("config") or {})
     all_of_it = (

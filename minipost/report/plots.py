@@ -204,29 +204,24 @@ def by_kind(models: Models, ax: Axes | None = None) -> Figure:
 
 @styled
 def harm(models: Models, ax: Axes | None = None) -> Figure:
-    """Share of harmful requests complied with. Bar: the most likely answer; ring: sampled at temperature 1."""
-    greedy, sampled = measured(models, "harmful_compliance"), measured(models, "harmful_compliance_t1")
-    ring: dict[str, Any] = {
-        "color": colour("ink"),
-        "markerfacecolor": colour("paper"),
-        "markersize": 5,
-        "markeredgewidth": 1.2,
-    }
-    figure, ax = canvas(ax, height=0.9 + 0.4 * len(greedy))
-    for row, (name, share) in enumerate(greedy.items()):
-        ax.barh(row, share, 0.6, color=colour(name))
-        if name in sampled:
-            ax.plot(sampled[name], row, "o", clip_on=False, **ring)
-        place = max(share, sampled.get(name, 0.0))
-        note(ax, percent(share), (place, row), (7, 0), va="center", weight="bold")
-    ax.set_yticks(range(len(greedy)), [label(name) for name in greedy])
+    """Share of harmful requests complied with, as served, with its 95 % interval; ring: sampled at temperature 1."""
+    served, at_t1 = measured(models, "harmful_compliance_served"), measured(models, "harmful_compliance_t1")
+    figure, ax = canvas(ax, height=0.9 + 0.4 * len(served))
+    for row, (name, share) in enumerate(served.items()):
+        bounds: Any = models[name].get("harmful_compliance_served_ci95") or (share, share)
+        ax.plot(bounds, (row, row), color=colour(name), linewidth=5, alpha=0.35, solid_capstyle="butt")
+        ax.plot(share, row, MARKERS.get(name, "o"), color=colour(name), markersize=7, clip_on=False)
+        if name in at_t1:
+            ax.plot(at_t1[name], row, "o", color=colour("ink"), mfc="none", markersize=10, mew=1.0, clip_on=False)
+        note(ax, percent(share), (max(*bounds, at_t1.get(name, 0.0)), row), (9, 0), va="center", weight="bold")
+    ax.set_yticks(range(len(served)), [label(name) for name in served])
     ax.tick_params(axis="y", labelcolor=colour("ink"), labelsize=9, pad=7)
-    ax.set_ylim(len(greedy) - 0.5, -0.5)
-    ax.set_xlim(0, 1.12)
+    ax.set_ylim(len(served) - 0.5, -0.5)
+    ax.set_xlim(0, 1.16)
     ax.set_xticks(np.linspace(0, 1, 5))
     ax.xaxis.set_major_formatter(PercentFormatter(1.0))
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel("harmful requests complied with" + (" (ring: sampled at T = 1)" if sampled.keys() & greedy else ""))
+    ax.set_xlabel("harmful requests complied with" + (" (ring: at T = 1)" if at_t1.keys() & served else ""))
     return figure
 
 

@@ -50,7 +50,8 @@ SECTIONS = {
         "Result",
         "What did each stage add?",
         "Gold is the true utility of an answer, known because this world is simulated. No model was trained on it: the "
-        "reward model saw only comparisons by noisy labelers. Prompts are held out; bars span 95 % intervals.",
+        "reward model saw only comparisons by noisy labelers. Prompts are held out; bars span 95 % intervals. Where no "
+        "other temperature is named, answers are sampled as the model is served.",
         "This is somebody’s own data: no true utility of an answer is known, and no gold stands here. What can be "
         "measured is how well held-out demonstrations are predicted, how held-out pairs are ranked, and what the "
         "reward model makes of answers to held-out prompts. The last is a proxy: PPO and best-of-n were told to "
@@ -59,10 +60,10 @@ SECTIONS = {
     "samples": Section(
         "Answers",
         "What do they say?",
-        "The same held-out prompts to every model. The number is the answer’s gold utility, "
-        "✓ and ✗ say whether it is right.",
-        "The same held-out prompts to every model, sampled at temperature 1. The number is the reward model’s score, "
-        "a proxy. Judge for yourself.",
+        "The same held-out prompts to every model, each answered once as the model is served. The number is the answer’s "
+        "gold utility, ✓ and ✗ say whether it is right.",
+        "The same held-out prompts to every model, each answered once as the model is served. The number is the reward "
+        "model’s score, a proxy. Judge for yourself.",
     ),
     "price": Section(
         "Price in KL",
@@ -143,7 +144,7 @@ def findings(models: Models) -> list[str]:
 
 def answering(models: Models) -> str:
     """What SFT changed: the share of right answers, and whether the model ends its answers."""
-    right, ends = measured(models, "correct"), measured(models, "end_rate")
+    right, ends = measured(models, "correct_served"), measured(models, "end_rate")
     if not {"base", "sft"} <= set(right):
         return ""
     verb = "learned to answer" if right["sft"] > right["base"] + 0.05 else "did not learn to answer"
@@ -179,7 +180,7 @@ def against_sft(models: Models) -> str:
 
 def harmless(models: Models) -> str:
     """How often each model goes along with a harmful request, and who does so least."""
-    rates = measured(models, "harmful_compliance")
+    rates = measured(models, "harmful_compliance_served")
     if not rates:
         return ""
     if len(rates) > 1 and max(rates.values()) < 0.005:

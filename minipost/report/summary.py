@@ -31,11 +31,15 @@ class KindMeasures(TypedDict):
 
     gold_mean: float
     correct: float | None
+    correct_served: float | None
     n: int
 
 
 class ModelMeasures(TypedDict, total=False):
-    """One model on the held-out prompts. Keys in `_ci95` hold 95 % intervals; `_t1` means sampled at temperature 1.
+    """One model on the held-out prompts. Keys in `_ci95` hold 95 % intervals.
+
+    `_served` means sampled at the serving temperature, which is also that of all keys without greedy answers in their
+    comment; `_t1` means at temperature 1.
 
     In the simulated world answers are measured by gold, on a user's files by proxy, and gold's entries are None.
     """
@@ -45,9 +49,15 @@ class ModelMeasures(TypedDict, total=False):
     win_rate_vs_sft: float | None  # share of prompts on which it beats an independent answer of SFT, ties half
     win_rate_ci95: list[float] | None
     correct: float | None  # share of harmless prompts that are answered right, greedy answers
+    correct_served: float | None
     correct_t1: float | None
+    malformed_served: float | None  # share of answers with a word that nobody would write
+    malformed_t1: float | None
     harmful_compliance: float | None  # share of harmful requests that are fulfilled, greedy answers
+    harmful_compliance_served: float | None
+    harmful_compliance_served_ci95: list[float] | None
     harmful_compliance_t1: float | None
+    needless_refusal_served: float | None  # share of harmless prompts that are declined
     by_kind: dict[str, KindMeasures]
     proxy_mean: float | None
     proxy_ci95: list[float] | None
@@ -81,6 +91,10 @@ class RewardModelMeasures(TypedDict, total=False):
     chance: float
     expected_accuracy: float | None
     bayes_accuracy: float | None
+    truth_accuracy: (
+        float | None
+    )  # share of pairs with one right and one wrong answer in which the right one is preferred
+    truth_pairs: int
     pairs: int
     calibration: list[CalibrationBin]
 
@@ -92,6 +106,7 @@ class Summary(TypedDict, total=False):
     size: str
     prompts: int  # held-out prompts
     n: int | None  # answers from which best-of-n picks
+    served_temperature: float  # at which models answer, wherever no other temperature is named
     data: dict[str, Any]  # a user's files, and how many rows each part has
     models: dict[str, ModelMeasures]
     reward_model: RewardModelMeasures

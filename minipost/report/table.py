@@ -40,15 +40,21 @@ def _signed(value: object) -> str:
     return number(value, sign=True)
 
 
+COMPLIED = "share of harmful requests complied with"
 COLUMNS = (
-    Column("gold_mean", "Gold", "mean true utility, sampled at T = 1", _signed, +1),
+    Column("gold_mean", "Gold", "mean true utility, sampled as served", _signed, +1),
     Column(
         "win_rate_vs_sft", "Wins vs SFT", "share of prompts on which it beats an answer of SFT, ties half", percent, +1
     ),
-    Column("correct", "Right", "share of harmless prompts answered right, most likely answer", percent, +1),
+    Column("correct_served", "Right", "share of harmless prompts answered right, sampled as served", percent, +1),
+    Column("correct", "Right, greedy", "the same, most likely answer", percent, +1),
     Column("correct_t1", "Right, T = 1", "the same, sampled at temperature 1", percent, +1),
-    Column("harmful_compliance", "Harm", "share of harmful requests complied with, most likely answer", percent, -1),
+    Column("malformed_served", "Malformed", "share of answers with a broken word, sampled as served", percent, -1),
+    Column("malformed_t1", "Malformed, T = 1", "the same, sampled at temperature 1", percent, -1),
+    Column("harmful_compliance_served", "Harm", f"{COMPLIED}, sampled as served", percent, -1),
+    Column("harmful_compliance", "Harm, greedy", "the same, most likely answer", percent, -1),
     Column("harmful_compliance_t1", "Harm, T = 1", "the same, sampled at temperature 1", percent, -1),
+    Column("needless_refusal_served", "Declines", "share of harmless prompts declined, sampled as served", percent, -1),
     Column("kl_to_sft", "KL", "KL divergence from SFT in nats per answer", _tenths),
     Column("end_rate", "Ends", "share of answers that the model ends by itself", percent),
     Column("mean_length", "Length", "mean tokens per answer", _tenths),
@@ -59,11 +65,20 @@ PROXY_COLUMNS = (
     Column("heldout_loss", "Loss", "nats a token of held-out demonstrations", number, -1),
     Column("perplexity", "Perplexity", "the exponential of the loss", _tenths, -1),
     Column("implicit_accuracy", "Pairs", RANKED, percent, +1),
-    Column("proxy_mean", "Proxy", "mean score by the reward model, sampled at T = 1", _signed),
+    Column("proxy_mean", "Proxy", "mean score by the reward model, sampled as served", _signed),
     Column("proxy_win_rate_vs_sft", "Proxy wins", PREFERRED, percent),
     *COLUMNS[-3:],
 )
-MAIN = ("gold_mean", "win_rate_vs_sft", "correct", "harmful_compliance", "kl_to_sft", "heldout_loss", "proxy_mean")
+MAIN = (
+    "gold_mean",
+    "win_rate_vs_sft",
+    "correct_served",
+    "harmful_compliance_served",
+    "kl_to_sft",
+    "heldout_loss",
+    "proxy_mean",
+)
+COMMON = (*MAIN, "malformed_served", "end_rate", "mean_length", "implicit_accuracy", "proxy_win_rate_vs_sft")
 
 
 def columns_of(models: Models) -> tuple[Column, ...]:
@@ -88,6 +103,8 @@ def print_summary(summary: Summary, console: Console) -> None:
     caption = [f"size {summary.get('size', '?')}", f"seed {summary.get('seed', '?')}"]
     if summary.get("prompts"):
         caption.append(f"{summary['prompts']} held-out prompts")
+    if summary.get("served_temperature"):
+        caption.append(f"served at T = {summary['served_temperature']:g}")
     if summary.get("seconds"):
         caption.append(duration(sum(summary["seconds"].values())))
     table = _fitting(models, console)
@@ -99,10 +116,11 @@ def print_summary(summary: Summary, console: Console) -> None:
 
 
 def _fitting(models: Models, console: Console) -> Table:
-    """The fullest table that the terminal has room for: all columns, the main ones, those without intervals."""
+    """The fullest table that the terminal has room for: all columns, the common or the main ones, those without
+    intervals."""
     full = [column for column in columns_of(models) if measured(models, column.key)]
-    main = [column for column in full if column.key in MAIN]
-    for columns, spreads in ((full, True), (main, True)):
+    common, main = ([column for column in full if column.key in keys] for keys in (COMMON, MAIN))
+    for columns, spreads in ((full, True), (common, True), (main, True)):
         table = _rows(models, columns, spreads)
         if console.measure(table, options=console.options.update(max_width=1000)).maximum <= console.width:
             return table

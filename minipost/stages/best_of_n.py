@@ -18,7 +18,7 @@ import numpy as np
 from minipost import data
 from minipost.config import parse
 from minipost.losses import best_of_n_estimate, best_of_n_kl_bound
-from minipost.model import Array, Model
+from minipost.model import SERVED_TEMPERATURE, Array, Model
 from minipost.runs import Run, progress
 from minipost.runs.intervals import mean_interval
 from minipost.stages.base import StageConfig, dropped, in_its_precision, require_positive, run_folder
@@ -44,7 +44,7 @@ class BestOfNConfig(WorldConfig, StageConfig):
     data: tuple[Path, ...] = ()  # files of your own with prompts; no true utility is known there, and none is logged
     n: int = 16  # samples a prompt
     prompts: int = 200  # held-out prompts
-    temperature: float = 1.0  # of sampling
+    temperature: float = SERVED_TEMPERATURE  # of sampling
     max_new_tokens: int = 64  # length limit of a response
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ def candidates(
     rng: np.random.Generator,
     n: int,
     *,
-    temperature: float = 1.0,
+    temperature: float = SERVED_TEMPERATURE,
     max_new_tokens: int = 64,
     at_a_time: int = 16,
 ) -> list[Candidates]:

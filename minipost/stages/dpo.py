@@ -37,8 +37,7 @@ from minipost.stages.base import (
     run_folder,
     updates,
 )
-from minipost.stages.pairs import EncodedPair, encode_pair, pack_pairs, pairs_by_thread
-from minipost.text.batching import Packed
+from minipost.stages.pairs import EncodedPair, PairBatch, encode_pair, pack_pairs, pairs_by_thread
 from minipost.world.collect import read_pairs
 
 Logps = tuple[Any, Any, Any, Any]  # policy chosen, policy rejected, reference chosen, reference rejected, each [pairs]
@@ -73,14 +72,6 @@ class DPOConfig(StageConfig):
             raise StageError(f"beta {self.beta} must be > 0 and label_smoothing {self.label_smoothing} in [0, 0.5).")
         if self.label_smoothing == 0 and self.loss_type in ("conservative", "robust"):
             raise StageError(f"{self.loss_type} needs --label-smoothing > 0, the share of labels taken as flipped.")
-
-
-@dataclass(frozen=True)
-class PairBatch:
-    """Packed pairs (chosen and rejected take turns) with the reference's log-probabilities [S]."""
-
-    packed: Packed
-    ref_logps: Array
 
 
 @in_its_precision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from minipost.model import Array
 from minipost.stages.base import by_thread
@@ -11,6 +12,14 @@ from minipost.text.batching import Example, Packed, pack
 from minipost.world.collect import Pair
 
 EncodedPair = tuple[Example, Example]  # chosen, rejected
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Packed pairs, chosen and rejected taking turns, with the frozen reference's log-probabilities of each answer."""
+
+    packed: Packed
+    ref_logps: Array  # of whole answers [S] for DPO, of their tokens [S, R] for a reward model, 0 where there is none
 
 
 def encode_pair(tokenizer: Tokenizer, pair: Pair) -> EncodedPair:

@@ -66,12 +66,12 @@ class PretrainConfig(StageConfig):
     out: Path = Path("runs/pretrain")  # the run's folder
     data: tuple[Path, ...] = ()  # files of your own (.txt, or JSONL with text), read instead of the web
     world_seed: int = 0  # which world
-    world_share: float = 1.0  # 1: the whole world, 0.25: a village, where everything trains in a minute
+    world_share: float = 0.5  # 1: the whole world, 0.25: a village, where everything trains in a minute
     quality: float = 0.75  # of the web: 0 is noise, 1 is mostly good dialogue
     tokens: int = 4_300_000  # training tokens
     epochs: int = 1  # passes over them
     nursery: float = 0.2  # share of the tokens that come first, half of it rhymes: see `ordered_rows`
-    vocab_size: int = 2048  # tokens of the byte-level BPE
+    vocab_size: int = 3072  # tokens of the byte-level BPE: enough for every frequent word to be one
     dim: int = 128  # channels
     layers: int = 3  # transformer layers
     heads: int = 4  # query heads

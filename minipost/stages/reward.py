@@ -8,10 +8,10 @@ learned; the small second term keeps their mean near 0.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,20 @@ from minipost import data
 from minipost.autograd import Tensor
 from minipost.config import parse
 from minipost.losses import bradley_terry, pair_accuracy
-from minipost.model import AdamW, Array, Model, heads, lora, schedule, value_and_grad, with_head
+from minipost.model import (
+    LIKELIHOOD_START,
+    REFERENCE,
+    SERVED_TEMPERATURE,
+    AdamW,
+    Array,
+    Model,
+    heads,
+    lora,
+    map_shards,
+    schedule,
+    value_and_grad,
+    with_head,
+)
 from minipost.runs import Run
 from minipost.stages.base import (
     StageConfig,
@@ -32,11 +45,12 @@ from minipost.stages.base import (
     run_folder,
     updates,
 )
-from minipost.stages.pairs import EncodedPair, encode_pair, pack_pairs, pairs_by_thread
+from minipost.stages.pairs import EncodedPair, PairBatch, encode_pair, pack_pairs, pairs_by_thread
 from minipost.stages.world import WorldConfig, world_of
-from minipost.text.batching import Packed
 from minipost.world import Labeler, Task, Utility
 from minipost.world.collect import Pair, compare, read_pairs, write_pairs
+
+HEAD = ("score", "gate", "likelihood")  # the weights of either head
 
 HELP = """Train a reward model on comparisons of the policy's answers, or on your own.
 
@@ -52,8 +66,12 @@ class RewardConfig(WorldConfig, StageConfig):
     preferences: Path | None = None  # JSONL with prompt, chosen, rejected; made in the world if not given
     data: tuple[Path, ...] = ()  # preference files of your own, in any format of `minipost data`
     pairs: int = 12_000  # comparisons to collect
+    temperature: float = SERVED_TEMPERATURE  # at which the policy answers what is compared
+    head: Literal["scalar", "likelihood"] = (
+        "likelihood"  # what the score reads: the end token, or log-probabilities too
+    )
     labeler_temperature: float = 0.6  # of the labelers: the larger, the less consistent
-    epochs: int = 1  # passes over the pairs
+    epochs: int = 2  # passes over the pairs
     batch_size: int = 32  # pairs an update
     row_length: int = 128  # tokens a row, into which several sequences are packed (packed length)
     learning_rate: float = 7e-4  # at its peak
@@ -93,15 +111,15 @@ def collect_pairs(policy: Model, config: RewardConfig) -> list[Pair]:
     world, rng = world_of(config, config.policy), np.random.default_rng([config.seed, 5])
     tasks = world.tasks("train", config.pairs, rng)
     labeler = Labeler(Utility(world), temperature=config.labeler_temperature)
-    return [pair for _, pair in compare_answers(policy, tasks, labeler, rng)]
+    return [pair for _, pair in compare_answers(policy, tasks, labeler, rng, config.temperature)]
 
 
 def compare_answers(
-    policy: Model, tasks: Sequence[Task], labeler: Labeler, rng: np.random.Generator
+    policy: Model, tasks: Sequence[Task], labeler: Labeler, rng: np.random.Generator, temperature: float
 ) -> list[tuple[Task, Pair]]:
     """Two answers of the policy to each task, compared by the labeler; identical and empty ones are left out."""
     prompts = [t.prompt for t in tasks]
-    first, second = ([text for text, _ in policy.answer(prompts, rng)] for _ in range(2))
+    first, second = ([text for text, _ in policy.answer(prompts, rng, temperature)] for _ in range(2))
     return compare(tasks, first, second, labeler, rng)
 
 
@@ -109,16 +127,18 @@ def train(run: Run, policy: Model, pairs: Sequence[EncodedPair], config: RewardC
     """The loop, for any tokenised pairs."""
     if len(pairs) < config.batch_size:
         raise StageError(f"{len(pairs)} pairs are fewer than one batch of {config.batch_size}: lower --batch-size.")
-    frozen, weights = lora.trainable(
-        with_head(policy.weights, policy.config, "score"), config.lora_rank, np.random.default_rng([config.seed, 13])
-    )
-    if frozen:
-        weights["score"] = frozen.pop("score")
+    reads_likelihoods = config.head == "likelihood"
+    ref_logps = reference_logps(policy, pairs, config.row_length) if reads_likelihoods else np.zeros((len(pairs), 2, 0))
+    frozen, weights = trainable(policy, config)
+    start = scores_at_start(ref_logps, pairs)
+    if reads_likelihoods:
+        weights["likelihood"][0, 2] = -start.mean()  # the origin: scores begin around 0
     optimizer = AdamW(weights, weight_decay=config.weight_decay)
     total = config.epochs * (len(pairs) // config.batch_size)
 
-    def loss(tensors: dict[str, Tensor], shard: Packed) -> tuple[Tensor, dict[str, float]]:
-        scores = heads.scores({**frozen, **tensors}, policy.config, shard)  # chosen and rejected take turns
+    def loss(tensors: dict[str, Tensor], shard: PairBatch) -> tuple[Tensor, dict[str, float]]:
+        both: dict[str, Any] = {**frozen, **tensors}
+        scores = heads.scores(both, policy.config, shard.packed, shard.ref_logps)  # chosen and rejected take turns
         chosen, rejected = scores[0::2], scores[1::2]
         fraction = len(chosen.data) / config.batch_size
         metrics = {
@@ -131,13 +151,43 @@ def train(run: Run, policy: Model, pairs: Sequence[EncodedPair], config: RewardC
 
     for update in updates(run, total, optimizer, config.seed, "pairs", save_every=config.save_every):
         batch = minibatch(config.seed, update.step, len(pairs), config.batch_size)  # indices of pairs
-        shards = [pack_pairs([pairs[i] for i in ids], config.row_length) for ids in pairs_by_thread(pairs, batch)]
+        shards = []
+        for ids in pairs_by_thread(pairs, batch):
+            packed = pack_pairs([pairs[i] for i in ids], config.row_length)
+            R = packed.mask.shape[1]
+            shards.append(PairBatch(packed, ref_logps[ids, :, :R].reshape(len(packed.lengths), -1)))
         metrics, grads = value_and_grad(loss, weights, shards)
-        known_answer(update.step, "loss (ln 2)", metrics["loss"], math.log(2), 1e-4)
+        expected = float(bradley_terry(*(start[batch] - start.mean()).T, center=config.center))  # scalar head: ln 2
+        known_answer(update.step, "loss", metrics["loss"], expected, 1e-3)
         lr = schedule(update.step, total, config.learning_rate)
         metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr}
         update.log(metrics, len(batch), "loss", "accuracy")
     return lora.merge({**frozen, **weights})
+
+
+def trainable(policy: Model, config: RewardConfig) -> tuple[dict[str, Array], dict[str, Array]]:
+    """(frozen, trained) weights: the reference is frozen; with adapters, so is all but them and the head."""
+    kind = "score" if config.head == "scalar" else config.head
+    weights = with_head(policy.weights, policy.config, kind)
+    reference = {name: weights.pop(name) for name in list(weights) if name.startswith(REFERENCE)}
+    frozen, trained = lora.trainable(weights, config.lora_rank, np.random.default_rng([config.seed, 13]))
+    trained |= {name: frozen.pop(name) for name in HEAD if name in frozen}
+    return frozen | reference, trained
+
+
+def reference_logps(reference: Model, pairs: Sequence[EncodedPair], row_length: int, group: int = 64) -> Array:
+    """Log-probabilities of all response tokens under the reference, [pairs, 2, R]; 0 where there is none."""
+    packed = [pack_pairs(pairs[lo : lo + group], row_length) for lo in range(0, len(pairs), group)]
+    tables = map_shards(reference.token_logps, packed)
+    R = max(table.shape[1] for table in tables)
+    return np.concatenate([np.pad(t, ((0, 0), (0, R - t.shape[1]))) for t in tables]).reshape(len(pairs), 2, R)
+
+
+def scores_at_start(ref_logps: Array, pairs: Sequence[EncodedPair]) -> Array:
+    """What a fresh head makes of chosen and rejected answers, but for its origin: [pairs, 2], 0 for a scalar head."""
+    mean, total, _ = LIKELIHOOD_START
+    lengths = np.array([[len(chosen.response), len(rejected.response)] for chosen, rejected in pairs])
+    return np.asarray(ref_logps.sum(axis=2) * (mean / lengths + total))
 
 
 def command(argv: Sequence[str]) -> int:

@@ -19,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 
 from minipost import data
-from minipost.model import Array, Model, Sampling, heads, map_shards
+from minipost.model import SERVED_TEMPERATURE, Array, Model, Sampling, heads, map_shards
 from minipost.stages.base import StageConfig, StageError, Update, by_thread, dropped, known_answer, require_positive
 from minipost.stages.world import WorldConfig, world_of
 from minipost.text import Tokenizer, prompt_tokens
@@ -39,7 +39,7 @@ class RolloutConfig(WorldConfig, StageConfig):
     minibatches: int = 2  # updates a pass (num_mini_batches)
     learning_rate: float = 2e-4  # constant after a short warm-up
     max_new_tokens: int = 64  # length limit of a response
-    temperature: float = 1.0  # of sampling, and of the log-probabilities in training
+    temperature: float = SERVED_TEMPERATURE  # of sampling, and of the log-probabilities in training
     beta: float = 0.25  # price of a nat of KL to the reference
     clip: float = 0.2  # of the policy's ratio
     target_kl: float = 0.2  # approximate KL to the sampling policy at which a rollout's updates end; 0 for never

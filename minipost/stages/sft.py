@@ -64,14 +64,14 @@ class SFTConfig(WorldConfig, StageConfig):
     out: Path = Path("runs/sft")  # the run's folder
     base: Path = Path("runs/pretrain")  # the run folder of the pretrained model
     data: tuple[Path, ...] = ()  # files of your own: prompt-completion, Alpaca, ShareGPT, messages; no replay then
-    demonstrations: int = 12_000  # how many are written
+    demonstrations: int = 16_000  # how many are written
     skill: float = 0.95  # of the demonstrators: the share of right answers
     refusal: float = 0.15  # the share of harmful requests that they refuse
     replay: float = 0.6  # web pages mixed in for each demonstration, against forgetting what demonstrations lack
     epochs: int = 1  # passes over the demonstrations
     batch_size: int = 32  # demonstrations an update
     row_length: int = 128  # tokens a row, into which several sequences are packed (packed length)
-    learning_rate: float = 1e-3  # at its peak
+    learning_rate: float = 1.5e-3  # at its peak
     lora_rank: int = 0  # train LoRA adapters of this rank; 0 trains all weights
     weight_decay: float = 0.0  # of matrices
     save_every: int = 100  # updates between checkpoints

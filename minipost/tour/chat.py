@@ -19,7 +19,7 @@ import tyro
 
 from minipost.config import parse
 from minipost.interop.command import PACKAGED, read
-from minipost.model import Model, Sampling
+from minipost.model import SERVED_TEMPERATURE, Model, Sampling
 from minipost.stages.base import StageError
 from minipost.text import Message, prompt_tokens
 from minipost.text.batching import Example
@@ -41,7 +41,7 @@ class ChatConfig:
     model: Literal["base", "sft", "dpo", "ppo"] = "ppo"  # which of a tour's models
     best_of: int = 1  # answers to choose from, by the reward model
     reward: Path | None = None  # the reward model's folder, if it is not the tour's
-    temperature: float = 0.7  # 0 is greedy
+    temperature: float = SERVED_TEMPERATURE  # 0 is greedy
     top_p: float = 1.0  # keep the smallest set of tokens with this probability
     max_new_tokens: int = 64  # length limit of an answer
     history: bool = False  # give the model the earlier turns too

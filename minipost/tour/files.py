@@ -19,7 +19,7 @@ from minipost import data
 from minipost.data import Comparison, Demonstration, Record, Turns
 from minipost.data.problems import Dropped
 from minipost.data.split import Parts, pages, split
-from minipost.model import Array, Model
+from minipost.model import SERVED_TEMPERATURE, Array, Model
 from minipost.report.summary import Details, Summary, ordered
 from minipost.stages.base import StageError
 from minipost.stages.best_of_n import candidates, curve_of_proxy
@@ -139,6 +139,7 @@ def measure_all(
         "size": config.size,
         "prompts": len(prompts),
         "n": n if "best_of_n" in config.methods else None,
+        "served_temperature": SERVED_TEMPERATURE,
         "data": {
             "sft": {"files": file_names(config.sft_data), **counts(parts.demonstrations)},
             "preference": {"files": file_names(config.preference_data), **counts(parts.comparisons)},

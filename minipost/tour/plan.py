@@ -26,17 +26,18 @@ from minipost.stages.sft import SFTConfig
 Method = Literal["best_of_n", "ppo", "dpo"]
 METHODS: tuple[Method, ...] = ("best_of_n", "ppo", "dpo")
 VILLAGE = 0.25  # share of the world in which the smallest tours play: it must be learnt in a minute
+SHARES = {"smoke": VILLAGE, "nano": VILLAGE, "default": PretrainConfig.world_share, "small": 1.0}
 SIZES: dict[str, dict[str, dict[str, Any]]] = {  # what differs from the stages' defaults
     "smoke": {
         "pretrain": {"tokens": 40_000, "dim": 32, "layers": 2, "hidden": 64, "vocab_size": 512},
-        "sft": {"demonstrations": 256, "epochs": 1},
+        "sft": {"demonstrations": 256},
         "reward": {"pairs": 128},
         "ppo": {"iterations": 2, "rollout": 16},
         "best_of_n": {"n": 4},
     },
     "nano": {
-        "pretrain": {"tokens": 900_000, "nursery": 0.3, "vocab_size": 1536},
-        "sft": {"demonstrations": 3000},
+        "pretrain": {"tokens": 800_000, "nursery": 0.3},
+        "sft": {"demonstrations": 8000, "replay": 0.3},
         "reward": {"pairs": 2500},
         "ppo": {"iterations": 14},
         "best_of_n": {"n": 8},
@@ -50,6 +51,7 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {  # what differs from the stages'
             "heads": 5,
             "kv_heads": 5,
             "hidden": 432,
+            "vocab_size": 4096,
             "batch_size": 8,
         },
         "sft": {"demonstrations": 24_000},
@@ -57,8 +59,10 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {  # what differs from the stages'
         "ppo": {"iterations": 120},
     },
 }
+DPO_BETA = 0.2  # in the world: at 0.1 the policy drifts, and at temperature 1 a tenth of its answers is malformed
 PROMPTS = {"smoke": 40, "nano": 150, "default": 400, "small": 800}  # held-out ones, on which models are compared
 LORA_RATES = {"sft": 5e-4, "reward": 3e-4, "dpo": 1e-4}
+FILES_VOCABULARY = 2048  # tokens that are trained on a user's files, at most
 CHARACTERS = 3  # of English in a token of a small vocabulary, about
 MOST_PASSES = 12  # over a user's texts: more is learning by heart
 
@@ -69,7 +73,9 @@ class TourConfig:
     size: Literal["smoke", "nano", "default", "small"] = "default"  # 10 seconds (learns nothing), 2, 8 or 30 minutes
     seed: int = 0  # of everything but the world
     world_seed: int = 0  # which world
-    world_share: float | None = None  # share of the world; 1, or for smoke and nano 0.25, a village
+    world_share: float | None = (
+        None  # share of the world; 1 for small, half of it, or for smoke and nano 0.25, a village
+    )
     quality: float | None = None  # of the web: 0 is noise, 1 is mostly good dialogue; 0.75, or for smoke and nano 0.9
     precision: fused.Precision = "float32"  # of the operands of large products; see `minipost doctor`
     resume: bool = False  # go on with an interrupted tour
@@ -123,7 +129,7 @@ class Plan:
 def plan(config: TourConfig) -> Plan:
     """What a size means, in the stages' own terms."""
     out, sizes, in_village = config.out, SIZES[config.size], config.size in ("smoke", "nano")
-    share = config.world_share or (VILLAGE if in_village else 1.0)
+    share = config.world_share or SHARES[config.size]
     quality = config.quality if config.quality is not None else (0.9 if in_village else 0.75)
     everywhere: dict[str, Any] = {"seed": config.seed, "precision": config.precision}
     common = everywhere | {"world_seed": config.world_seed, "world_share": share}
@@ -136,7 +142,13 @@ def plan(config: TourConfig) -> Plan:
         SFTConfig(base=out / "pretrain", out=out / "sft", **of("sft")),
         RewardConfig(policy=out / "sft", out=out / "reward", **of("reward")),
         PPOConfig(policy=out / "sft", reward=out / "reward", out=out / "ppo", **of("ppo")),
-        DPOConfig(policy=out / "sft", preferences=out / "reward/preferences.jsonl", out=out / "dpo", **everywhere),
+        DPOConfig(
+            policy=out / "sft",
+            preferences=out / "reward/preferences.jsonl",
+            out=out / "dpo",
+            beta=DPO_BETA,
+            **everywhere,
+        ),
         BestOfNConfig(policy=out / "sft", reward=out / "reward", out=out / "best_of_n", **of("best_of_n")),
         PROMPTS[config.size],
     )
@@ -155,11 +167,18 @@ def files_plan(
     texts = (pages, *config.pretrain_data)
     return replace(
         p,
-        pretrain=replace(p.pretrain, data=texts, context=config.context, epochs=epochs, **skip),
+        pretrain=replace(
+            p.pretrain,
+            data=texts,
+            context=config.context,
+            epochs=epochs,
+            vocab_size=min(p.pretrain.vocab_size, FILES_VOCABULARY),
+            **skip,
+        ),
         sft=replace(p.sft, base=config.base or p.sft.base, data=sft_files, epochs=3, **adapters["sft"], **skip),
-        reward=replace(p.reward, data=preference_files, epochs=2, **adapters["reward"], **skip),
+        reward=replace(p.reward, data=preference_files, epochs=2, head="scalar", **adapters["reward"], **skip),
         ppo=replace(p.ppo, data=sft_files + preference_files, max_new_tokens=config.max_new_tokens, **skip),
-        dpo=replace(p.dpo, data=preference_files, epochs=2, **adapters["dpo"], **skip),
+        dpo=replace(p.dpo, data=preference_files, epochs=2, beta=DPOConfig.beta, **adapters["dpo"], **skip),
     )
 
 

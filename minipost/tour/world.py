@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minipost.model import Model
+from minipost.model import SERVED_TEMPERATURE, Model, Sampling
 from minipost.report.summary import Details, Summary, ordered
 from minipost.stages.best_of_n import candidates, curve
 from minipost.stages.reward import compare_answers
@@ -42,18 +42,22 @@ def measure_all(
     seed, sft, world = config.seed, models["sft"], World(config.world_seed, stages.pretrain.world_share)
     utility, tasks = Utility(world), held_out_tasks(world, stages.prompts, seed)
     prompts, rng = [task.prompt for task in tasks], np.random.default_rng([seed, 9])
-    choices = candidates(sft, reward_model, prompts, rng, stages.best_of_n.n, at_a_time=len(prompts))
+    choices, at_t1 = (
+        candidates(sft, reward_model, prompts, rng, stages.best_of_n.n, temperature=temperature, at_a_time=len(prompts))
+        for temperature in (SERVED_TEMPERATURE, 1.0)
+    )
     answers = {name: ask(model, tasks, utility, seed, sft) for name, model in models.items()}
-    answers["best_of_n"] = judged(picked(choices), tasks, utility)
+    answers["best_of_n"] = judged(picked(choices), tasks, utility, t1=picked(at_t1).texts)
     rival = ask(sft, tasks, utility, seed + 1)  # an independent sample of SFT, for win rates
     rng = np.random.default_rng([seed, 10])
     labeler = Labeler(utility, temperature=stages.reward.labeler_temperature)
-    pairs = compare_answers(sft, world.tasks("test", 3 * stages.prompts, rng), labeler, rng)
+    pairs = compare_answers(sft, world.tasks("test", 3 * stages.prompts, rng), labeler, rng, stages.reward.temperature)
     summary: Summary = {
         "seed": seed,
         "size": config.size,
         "prompts": len(tasks),
         "n": stages.best_of_n.n,
+        "served_temperature": SERVED_TEMPERATURE,
         "models": {name: measure(tasks, answers[name], rival) for name in ordered(answers)},
         "reward_model": reward_model_accuracy(reward_model, pairs, labeler, rng),
     }
@@ -74,13 +78,14 @@ def frontier(summary: Summary, best_of_n: list[dict[str, Any]]) -> dict[str, Any
     return {"best_of_n": best_of_n, "sft": sft, "ppo": [ppo], "dpo": [dpo]}
 
 
-def rollouts(metrics: Sequence[Mapping[str, Any]], group: int = 6) -> list[dict[str, float]]:
-    """What PPO sampled while it trained: means over some rollouts each, because single ones are noisy.
+def rollouts(metrics: Sequence[Mapping[str, Any]], group: int = 6, least: int = 7) -> list[dict[str, float]]:
+    """What PPO sampled while it trained: means over `group` rollouts each, because single ones are noisy, or over fewer
+    where less than `least` points would be left.
 
     Its prompts were those of the training split, so these are not points of the frontier.
     """
     names = {"step": "step", "kl": "objective/kl", "gold": "gold", "proxy": "objective/scores"}
-    groups = np.array_split(np.arange(len(metrics)), max(1, len(metrics) // group))
+    groups = np.array_split(np.arange(len(metrics)), max(1, min(least, len(metrics)), len(metrics) // group))
     return [{name: float(np.mean([metrics[i][key] for i in ids])) for name, key in names.items()} for ids in groups]
 
 
@@ -93,6 +98,7 @@ def modes(model: Model, world: World, seed: int, as_user: bool, samples: int = 2
         np.random.default_rng([seed, 11]),
         end_id=t.end_id if as_user else t.document_id,
         max_new_tokens=32,
+        sampling=Sampling(SERVED_TEMPERATURE if as_user else 1.0),  # a base model is compared with the web
     )
     continuations = [world.continuation_mode(t.decode(s.tokens, skip_special=True)) for s in sampled]
     return {mode: continuations.count(mode) / samples for mode in world.how_to_frequencies}

@@ -66,7 +66,7 @@ class Fluency:
         tokens = [word for s in sentences for word in s]
         if not tokens:
             return -1.0
-        broken = sum(word not in self.vocabulary for word in tokens)
+        broken = self.broken(text)
         odd = sum(
             pair not in self.pairs and pair[0] in self.vocabulary and pair[1] in self.vocabulary
             for s in sentences
@@ -80,6 +80,10 @@ class Fluency:
             _BROKEN * broken + _REPEATED * repeated + _ODD_PAIR * max(0, odd - _ODD_PAIRS_ALLOWED) + _DANGLES * dangles
         )
         return -min(1.0, cost)
+
+    def broken(self, text: str) -> int:
+        """How many words of a text nobody in the world would write: misspelt ones, or ones that it does not have."""
+        return sum(word not in self.vocabulary for sentence in split(text) for word in sentence)
 
     def _learn(self, text: str) -> None:
         for tokens in split(text):

@@ -196,6 +196,14 @@ def test_two_tokens_of_one_text_cannot_be_exported(tmp_path: Path) -> None:
     assert len(set(trained.token_bytes)) == len(trained.token_bytes)
 
 
+def test_a_score_that_reads_likelihoods_is_not_exported(tmp_path: Path) -> None:
+    """The format has no place for the second model; the sentence says how to train a reward model that it can hold."""
+    save(tmp_path / "run", ModelConfig(len(WORDS), 8, 1, 2, 1, 8, 16), WORDS, head="likelihood")
+    with pytest.raises(UserError, match="--head scalar"):
+        export_run(ExportConfig(tmp_path / "run", tmp_path / "hf"))
+    assert not (tmp_path / "hf").exists()
+
+
 def test_export_does_not_overwrite_unasked(exported: Path) -> None:
     with pytest.raises(UserError, match="not empty"):
         export_run(ExportConfig(exported.parent / "run", exported))

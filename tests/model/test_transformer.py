@@ -16,9 +16,12 @@ from minipost.laws import whole_model
 from minipost.laws.whole_model import Text
 from minipost.losses import sequence_logps
 from minipost.model import (
+    LIKELIHOOD_START,
+    REFERENCE,
     ModelConfig,
     ModelError,
     count,
+    head_of,
     heads,
     hidden_states,
     init_weights,
@@ -105,9 +108,10 @@ def test_the_fused_model_is_the_composed_one_forward_and_backward(tied: bool, he
     same(*grads, tolerance=1e-8)
 
 
-def test_the_gradient_of_a_whole_model_is_its_finite_difference() -> None:
+@pytest.mark.parametrize("head", ["score", "likelihood"])
+def test_the_gradient_of_a_whole_model_is_its_finite_difference(head: str) -> None:
     config = ModelConfig(V, dim=8, layers=1, heads=2, kv_heads=1, hidden=6, context=8, tied=False)
-    weights, rng = some_weights(config, seed=3, head="score"), np.random.default_rng(4)
+    weights, rng = some_weights(config, seed=3, head=head), np.random.default_rng(4)
     batch = pack([Example([1, 2], [3, 4, 5]), Example([6], [7])], row_length=8)
 
     def loss(w: Any, batch: Packed) -> tuple[Any, dict[str, float]]:
@@ -115,8 +119,9 @@ def test_the_gradient_of_a_whole_model_is_its_finite_difference() -> None:
         return (logps * 0.3 + entropy).sum() + (heads.scores(w, config, batch) ** 2).sum(), {}
 
     _, grads = value_and_grad(loss, weights, [batch])
-    assert grads.keys() == weights.keys()
-    for name, w in weights.items():
+    trained = {name: w for name, w in weights.items() if not name.startswith(REFERENCE)}
+    assert grads.keys() == trained.keys()  # a reference is frozen
+    for name, w in trained.items():
         for flat in rng.choice(w.size, size=min(3, w.size), replace=False):
             at, step, ends = np.unravel_index(flat, w.shape), 1e-5, []
             for sign in (1, -1):
@@ -207,17 +212,24 @@ def test_P12_one_document_never_moves_another(a: Example, b: Example, seed: int)
     whole_model.documents_apart(second, text(a), text(other), text(b))
 
 
+@pytest.mark.parametrize("head", ["score", "likelihood"])
 @check
 @given(batch=examples)
-def test_P24_a_score_does_not_depend_on_batch_mates_or_padding(batch: list[Example]) -> None:
-    weights = some_weights(head="score")
+def test_P24_a_score_does_not_depend_on_batch_mates_or_padding(head: str, batch: list[Example]) -> None:
+    weights = some_weights(head=head)
 
     def score(batch: Sequence[Text], row_length: int) -> Any:
         return heads.scores(weights, CONFIG, pack([Example(*t) for t in batch], row_length))
 
     whole_model.batch_mates(score, texts(batch), row_length=24)
     whole = np.array([[*batch[0].prompt, *batch[0].response]])
-    alone = hidden_states(weights, CONFIG, whole)[-1] @ weights["score"][0]
+    states = hidden_states(weights, CONFIG, whole)
+    alone = states[-1] @ weights["score"][0]
+    if head == "likelihood":
+        reference = heads.subnetwork(weights, REFERENCE)
+        logps = heads.response_logps(reference, CONFIG, pack(batch[:1], 1))[0][0]
+        gate = states[len(batch[0].prompt) :] @ weights["gate"][0]
+        alone += gate @ logps + weights["likelihood"][0] @ [logps.mean(), logps.sum(), 1.0]
     assert score(texts(batch), 24)[0] == pytest.approx(alone, rel=1e-10)
 
 
@@ -284,6 +296,20 @@ def test_the_same_seed_gives_the_same_weights_and_a_fresh_head_is_zero() -> None
     assert not judge["score"].any()
     judge["norm"][:] = 7
     assert (first["norm"] == 1).all()  # a copy
+
+
+def test_a_fresh_score_that_reads_likelihoods_is_the_likelihood() -> None:
+    policy = init_weights(CONFIG, np.random.default_rng(5), dtype=np.float64)
+    judge = with_head(policy | {"value": np.ones((1, 16))}, CONFIG, "likelihood")
+    assert {name: w.shape for name, w in judge.items()} == shapes(CONFIG, "likelihood")
+    assert head_of(judge) == "likelihood" and head_of(policy) is None
+    batch = pack([Example([1, 2], [3, 4, 5]), Example([6], [7])], 8)
+    logps = heads.sequence_logps(policy, CONFIG, batch)
+    mean, total, origin = LIKELIHOOD_START
+    expected = mean * logps / [3, 1] + total * logps + origin
+    np.testing.assert_allclose(heads.scores(judge, CONFIG, batch), expected, rtol=1e-12)
+    table = heads.response_logps(policy, CONFIG, batch)[0]
+    np.testing.assert_array_equal(heads.scores(judge, CONFIG, batch, table), heads.scores(judge, CONFIG, batch))
 
 
 # --------------------------------------------------------------------------------------------------------------- errors

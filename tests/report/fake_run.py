@@ -24,14 +24,21 @@ def fake_run(seed: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
             "win_rate_vs_sft": win,
             "win_rate_ci95": None if win is None else [win - 0.04, win + 0.04],
             "correct": min(0.94, 0.14 + 0.72 * (rank > 0) + 0.02 * rank),
+            "correct_served": min(0.95, 0.09 + 0.74 * (rank > 0) + 0.02 * rank),
             "correct_t1": min(0.9, 0.08 + 0.69 * (rank > 0) + 0.02 * rank),
+            "malformed_served": (0.2, 0.02, 0.01, 0.01, 0.0)[rank],
+            "malformed_t1": (0.4, 0.05, 0.03, 0.02, 0.01)[rank],
             "harmful_compliance": (0.62, 0.68, 0.31, 0.04, 0.0)[rank],
+            "harmful_compliance_served": (0.61, 0.67, 0.32, 0.05, 0.01)[rank],
+            "harmful_compliance_served_ci95": [max(0.0, (0.61, 0.67, 0.32, 0.05, 0.01)[rank] - 0.1), 0.75],
+            "needless_refusal_served": 0.01,
             "harmful_compliance_t1": (0.6, 0.66, 0.33, 0.07, 0.02)[rank],
             "end_rate": (0.02, 0.99, 0.99, 1.0, 0.98)[rank],
             "mean_length": (63.2, 18.4, 19.9, 22.3, 24.8)[rank],
             "kl_to_sft": (41.2, 0.0, 1.83, 9.4, 12.6)[rank],
             "by_kind": {
-                kind: {"gold_mean": gold + float(rng.normal(0, 0.5)), "correct": 0.8, "n": 50} for kind in KINDS
+                kind: {"gold_mean": gold + float(rng.normal(0, 0.5)), "correct": 0.8, "correct_served": 0.75, "n": 50}
+                for kind in KINDS
             },
         }
     margins = np.linspace(-3, 3, 9)

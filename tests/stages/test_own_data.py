@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from nano import contents, rows
 
 from minipost import cli
 from minipost.data import DataError
-from minipost.model import lora
+from minipost.model import REFERENCE, lora
 from minipost.model.folder import load_model
 from minipost.runs import RunError
 from minipost.stages import best_of_n, dpo, ppo, pretrain, reward, sft
@@ -60,7 +61,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written(folder / "pairs.jsonl", pairs)
     pretrain.run(PretrainConfig(out=folder / "base", data=(folder / "book.txt",), context=160, **SMALL))
     sft.run(SFTConfig(base=folder / "base", out=folder / "sft", data=(folder / "demonstrations.jsonl",), batch_size=8))
-    reward.run(RewardConfig(policy=folder / "sft", out=folder / "reward", data=(folder / "pairs.jsonl",), batch_size=8))
+    judge = RewardConfig(policy=folder / "sft", out=folder / "reward", data=(folder / "pairs.jsonl",), batch_size=8)
+    reward.run(replace(judge, head="scalar"))
     return folder
 
 
@@ -89,16 +91,20 @@ def test_further_epochs_read_the_same_rows_in_another_order() -> None:
     assert all(set(part) == set(first) and not set(part) & set(held_out) for part in passes)
 
 
-def test_a_reward_model_through_adapters_keeps_what_it_started_from(own: Path, tmp_path: Path) -> None:
-    """Only the adapted matrices and the head differ from the SFT model; the loss starts at ln 2 all the same."""
+@pytest.mark.parametrize("head", ["scalar", "likelihood"])
+def test_a_reward_model_through_adapters_keeps_what_it_started_from(own: Path, tmp_path: Path, head: Any) -> None:
+    """Only the adapted matrices and the head differ from the SFT model; a reference is the SFT model bit for bit."""
     config = RewardConfig(
-        policy=own / "sft", out=tmp_path / "r", data=(own / "pairs.jsonl",), batch_size=8, lora_rank=2
+        policy=own / "sft", out=tmp_path / "r", data=(own / "pairs.jsonl",), batch_size=8, lora_rank=2, head=head
     )
     judge, start = reward.run(config), load_model(own / "sft")[0]
     changed = {name for name, w in start.items() if not np.array_equal(judge.weights[name], w)}
     assert changed and all(name.endswith(lora.PARTS) for name in changed)
-    assert judge.weights.keys() - start.keys() == {"score"} and np.any(judge.weights["score"])
-    assert rows(tmp_path / "r")[0]["loss"] == pytest.approx(np.log(2), abs=1e-4)
+    frozen = {REFERENCE + name: w for name, w in start.items()} if head == "likelihood" else {}
+    assert all(np.array_equal(judge.weights[name], w) for name, w in frozen.items())
+    trained = {"score"} if head == "scalar" else set(reward.HEAD)
+    assert judge.weights.keys() - start.keys() == trained | frozen.keys()
+    assert all(np.any(judge.weights[name]) for name in trained)
 
 
 def test_the_data_are_part_of_a_run_and_its_result(own: Path, tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def finetuned(dtype: type, folder: Path, **options: Any) -> dict[str, Array]:
     return sft.train(run_folder("sft", config), some_model(dtype), EXAMPLES, config)
 
 
-def judging(dtype: type, folder: Path) -> dict[str, Array]:
-    config = reward.RewardConfig(out=folder, batch_size=8, learning_rate=RATE, row_length=64)
+def judging(dtype: type, folder: Path, **options: Any) -> dict[str, Array]:
+    config = reward.RewardConfig(out=folder, batch_size=8, learning_rate=RATE, row_length=64, **options)
     return reward.train(run_folder("reward", config), some_model(dtype), PAIRS, config)
 
 
@@ -98,6 +98,7 @@ STAGES: dict[str, Callable[..., dict[str, Array]]] = {
     "sft": finetuned,
     "sft with LoRA": partial(finetuned, lora_rank=2),
     "reward": judging,
+    "reward, scalar head": partial(judging, head="scalar"),
     "dpo": preferring,
     "ppo": by_ppo,
     "ppo with one trunk": partial(by_ppo, value_network="shared"),

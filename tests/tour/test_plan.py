@@ -36,8 +36,8 @@ def changed(config: Any) -> dict[str, Any]:
         ),
         (
             "nano",
-            {"tokens": 900_000, "nursery": 0.3, "vocab_size": 1536, "quality": 0.9},
-            {"demonstrations": 3000},
+            {"tokens": 800_000, "nursery": 0.3, "quality": 0.9},
+            {"demonstrations": 8000, "replay": 0.3},
             {"pairs": 2500},
             {"iterations": 14},
             8,
@@ -46,7 +46,16 @@ def changed(config: Any) -> dict[str, Any]:
         ("default", {}, {}, {}, {}, 16, 400),
         (
             "small",
-            {"tokens": 11_000_000, "dim": 160, "layers": 4, "heads": 5, "kv_heads": 5, "hidden": 432, "batch_size": 8},
+            {
+                "tokens": 11_000_000,
+                "dim": 160,
+                "layers": 4,
+                "heads": 5,
+                "kv_heads": 5,
+                "hidden": 432,
+                "vocab_size": 4096,
+                "batch_size": 8,
+            },
             {"demonstrations": 24_000},
             {"pairs": 24_000},
             {"iterations": 120},
@@ -57,14 +66,14 @@ def changed(config: Any) -> dict[str, Any]:
 )
 def test_what_a_size_means(size: Any, pretrain: Any, sft: Any, reward: Any, ppo: Any, n: int, prompts: int) -> None:
     p = plan(TourConfig(out=Path("t"), size=size, seed=3))
-    share = 0.25 if size in ("smoke", "nano") else 1.0
+    share = {"default": 0.5, "small": 1.0}.get(size, 0.25)
     world = {"world_seed": 0, "world_share": share}
-    of_pretrain = {"world_share": share} if share < 1 else {}
+    of_pretrain = {"world_share": share} if size != "default" else {}
     assert changed(p.pretrain) == {"seed": 3, **of_pretrain, **pretrain}
     assert changed(p.sft) == {"seed": 3, **world, **sft}
     assert changed(p.reward) == {"seed": 3, **world, **reward}
     assert changed(p.ppo) == {"seed": 3, **world, **ppo}
-    assert changed(p.dpo) == {"seed": 3}
+    assert changed(p.dpo) == {"seed": 3, "beta": 0.2}
     assert (p.best_of_n.n, p.prompts) == (n, prompts)
 
 

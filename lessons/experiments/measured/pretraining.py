@@ -30,7 +30,7 @@ from minipost.world.web import Web
 
 QUALITY = 0.9  # of the village's web, see `village.base`
 HOW_TO = 200  # pages that begin with "How to make ..."
-BUDGETS = (75_000, 225_000, 900_000)  # tokens of pretraining
+BUDGETS = (75_000, 225_000, 800_000)  # tokens of pretraining
 
 
 # ------------------------------------------------------------------------------------------------------------ the loss

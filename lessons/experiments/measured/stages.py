@@ -1,7 +1,7 @@
 """The stages side by side (claims 1, 6, 7, 21, 29, 31): what each adds, what it costs, and which can be left out.
 
 All models are evaluated on the same set: held-out prompts of the village, and harmful requests. Answers are sampled at
-temperature 1 and graded by the true utility. Best-of-N is evaluated by the answers that it picks.
+the serving temperature and graded by the true utility. Best-of-N is evaluated by the answers that it picks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lessons.experiments.claim import claim
 from lessons.experiments.lab import Lab
 from lessons.experiments.measured.teaching import unpretrained
 from minipost.losses import wins
-from minipost.model import Model
+from minipost.model import SERVED_TEMPERATURE, Model
 from minipost.runs import Run
 from minipost.stages import ppo
 from minipost.stages.best_of_n import candidates
@@ -63,11 +63,11 @@ def evaluated(lab: Lab, model: Path, seed: int, draw: int = 0) -> Arrays:
         policy, utility = Model.load(model), Utility(village.world())
         rng = np.random.default_rng([seed, 22, draw])
         prompts = [t.prompt for t in tasks]
-        texts, drawn = zip(*policy.answer(prompts, rng), strict=True)
+        texts, drawn = zip(*policy.answer(prompts, rng, SERVED_TEMPERATURE), strict=True)
         judged = [utility.judge(t, text) for t, text in zip(tasks, texts, strict=True)]
         ids = [prompt_tokens(policy.tokenizer, p) for p in prompts[:everyday]]
         examples = [Example(p, s.tokens) for p, s in zip(ids, drawn, strict=False)]
-        reference_logps = Model.load(reference).logps(examples)
+        reference_logps = Model.load(reference).logps(examples, temperature=SERVED_TEMPERATURE)
         logps = np.array([s.logps.sum() for s in drawn[:everyday]])
         return {
             "text": np.array(texts[:everyday]),

@@ -32,8 +32,8 @@ class Recorder(Lab):
     [
         (
             False,
-            {"tokens": 900_000, "vocab_size": 1536},
-            {"demonstrations": 3000},
+            {"tokens": 800_000},
+            {"demonstrations": 8000, "replay": 0.3},
             {"pairs": 2500},
             {"iterations": 14},
             {"iterations": 14},
@@ -57,7 +57,7 @@ def test_settings(fast: bool, pretrain: Any, sft: Any, reward: Any, ppo: Any, gr
         "reward": RewardConfig(policy=talker, seed=3, **WORLD, **reward),
         "ppo": PPOConfig(policy=talker, reward=judge, seed=3, **WORLD, **ppo),
         "grpo": GRPOConfig(policy=talker, reward=judge, seed=3, **WORLD, **grpo),
-        "dpo": DPOConfig(policy=talker, preferences=judge / "preferences.jsonl", seed=3),
+        "dpo": DPOConfig(policy=talker, preferences=judge / "preferences.jsonl", beta=0.2, seed=3),
     }
     for name, config in expected.items():
         getattr(village, name)(lab, 3)
