@@ -18,6 +18,7 @@ COMMANDS = {  # name: what it measures; the module of that name has a `command(a
     "ladders": "how the kernels became fast: every attempt, with its figure",
     "stages": "a step of DPO, reward model and PPO against plain PyTorch",
     "growth": "how time and memory grow with model, context and batch",
+    "recipes": "what was tried for better models, and what it gave",
     "results": "write benchmarks/RESULTS.md from the JSON files of runs",
     "pretrained": "SmolLM2-135M, one token at a time, against the memory's bandwidth",
     "lora": "SFT and DPO of SmolLM2-135M with LoRA: before and after",

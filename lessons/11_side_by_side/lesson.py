@@ -46,6 +46,7 @@ from minipost.stages import ppo as ppo_stage
 from minipost.stages import rollouts
 from minipost.stages.dpo import DPOConfig
 from minipost.stages.ppo import PPOConfig
+from minipost.stages.reward import RewardConfig
 from minipost.world import micro
 from minipost.world.collect import read_pairs
 
@@ -410,9 +411,10 @@ table(["method", "KL, nats", "gained", "ahead of best-of-n at that KL"], rows)
 # *Takeaway: best-of-N trains no policy and pays with every answer; the break-even is a number of answers.*
 #
 # Seconds depend on the machine, so we count *passes*: one forward pass of a model of this size over one response. A
-# backward pass counts two. PPO samples (1), asks the reference, the reward model and the value network (3), then makes
-# several epochs through policy and value network (3 each). DPO asks the reference once (1) and learns once (3), on both
-# sides of a pair. The reward model learns (3) on both sides.
+# backward pass counts two. PPO samples (1), asks the reference, the value network and the reward model, which asks the
+# SFT model in turn (4), then makes several epochs through policy and value network (3 each). DPO asks the reference once
+# (1) and learns once (3), on both sides of a pair. The reward model asks the SFT model once (1) and learns twice (3 each),
+# on both sides.
 
 # %%
 metrics = read_metrics(village.ppo(lab, 0))
@@ -420,8 +422,8 @@ compared = len(read_pairs(village.reward(lab, 0) / "preferences.jsonl"))
 rollout = lab.pick(PPOConfig.rollout, 16)
 updates = sum(row["updates"] for row in metrics)  # of minibatches; some epochs end early
 passes = {
-    "reward model": compared * 2 * 3,
-    "PPO": len(metrics) * rollout * 4 + round(updates * rollout / PPOConfig.minibatches * 6),
+    "reward model": compared * 2 * (1 + 3 * RewardConfig.epochs),
+    "PPO": len(metrics) * rollout * 5 + round(updates * rollout / PPOConfig.minibatches * 6),
     "DPO": compared * 2 * (1 + 3),
 }
 passes_of = {"best of 16": passes["reward model"], "PPO": passes["reward model"] + passes["PPO"], "DPO": passes["DPO"]}
@@ -451,23 +453,28 @@ def lines(*modules):
 table(
     ["", "best of 16", "PPO", "DPO"],
     [
-        ["models in memory while training", "–", "4: policy, reference, value, reward", "2: policy, reference"],
+        [
+            "models in memory while training",
+            "–",
+            "5: policy, reference, value, reward and the SFT model it reads",
+            "2: policy, reference",
+        ],
         ["what is random", "sampling", "prompts, sampling, minibatches", "minibatches"],
         ["settings", "2: n, temperature", settings(PPOConfig), settings(DPOConfig)],
         ["lines of code and prose", "–", lines(ppo_stage, rollouts), lines(dpo_stage, dpo_pairs)],
         ["training passes", *(f"{passes_of[name]:,}" for name in ("best of 16", "PPO", "DPO"))],
-        ["passes an answer", "32: 16 sampled, 16 scored", "1", "1"],
+        ["passes an answer", "48: 16 sampled, 16 scored by two models", "1", "1"],
     ],
 )
 
 # %%
 served = np.geomspace(1, 1e5, 60)
 lines_of_cost = {
-    "best of 16": passes_of["best of 16"] + 32 * served,
+    "best of 16": passes_of["best of 16"] + 48 * served,
     "PPO": passes_of["PPO"] + served,
     "DPO": passes_of["DPO"] + served,
 }
-break_even = (passes_of["PPO"] - passes_of["best of 16"]) / 31
+break_even = (passes_of["PPO"] - passes_of["best of 16"]) / 47
 
 
 @styled
@@ -490,8 +497,8 @@ show(
 )
 say(f"""
 PPO has paid for itself against best-of-16 after {break_even:,.0f} answers, DPO after
-{max(0, (passes_of["DPO"] - passes_of["best of 16"]) / 31):,.0f}. DPO's training takes
-{passes_of["DPO"] / passes_of["PPO"]:.0%} of PPO's passes, and holds two models instead of four.
+{max(0, (passes_of["DPO"] - passes_of["best of 16"]) / 47):,.0f}. DPO's training takes
+{passes_of["DPO"] / passes_of["PPO"]:.0%} of PPO's passes, and holds two models instead of five.
 The {compared:,} comparisons themselves cost the same for all, and in real life more than everything on this page.
 """)
 

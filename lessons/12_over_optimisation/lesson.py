@@ -309,6 +309,22 @@ show(
 say(f"**Verdict:** {here}.")
 
 # %% [markdown]
+# ### One knob: what the reward model's head reads
+#
+# Lesson 7's reward model reads likelihoods besides the end token. Is that harder to fool, or easier? PPO pushes both
+# kinds for twenty rollouts with twice the usual learning rate and no price of KL:
+
+# %%
+pushed_heads = measure("likelihood-head-pushed", lab)
+show(
+    sweep(pushed_heads.arms, "gold on held-out prompts", control="the end token", knob="the head reads"),
+    "heads",
+    alt="Gold utility after PPO without a price of KL against a reward model that reads the end token and against one "
+    "that reads likelihoods too; one dot a seed with mean and interval.",
+)
+say(f"**Verdict:** {pushed_heads}.")
+
+# %% [markdown]
 # ## 5. PPO, pushed
 #
 # *Takeaway: a policy that learns can go where no sample of the start would ever have gone.*

@@ -197,7 +197,11 @@ def _run(summary: Summary, details: Details) -> str:
         if total > 0
     )
     times = f'<table class="times"><caption>{duration(total)} in all</caption>{bars}</table>' if bars else ""
-    facts = {"size": summary.get("size"), "seed": summary.get("seed"), "held-out prompts": summary.get("prompts")}
+    facts: dict[str, Any] = {
+        "size": summary.get("size"),
+        "seed": summary.get("seed"),
+        "held-out prompts": summary.get("prompts"),
+    }
     facts |= {"serving temperature": summary.get("served_temperature"), "n of best-of-n": summary.get("n")}
     run = _settings("This run", [(key, value) for key, value in facts.items() if value is not None])
     config = _flat(details.get("config") or {})

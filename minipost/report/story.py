@@ -60,8 +60,8 @@ SECTIONS = {
     "samples": Section(
         "Answers",
         "What do they say?",
-        "The same held-out prompts to every model, each answered once as the model is served. The number is the answer’s "
-        "gold utility, ✓ and ✗ say whether it is right.",
+        "The same held-out prompts to every model, each answered once as the model is served. The number is the "
+        "answer’s gold utility, ✓ and ✗ say whether it is right.",
         "The same held-out prompts to every model, each answered once as the model is served. The number is the reward "
         "model’s score, a proxy. Judge for yourself.",
     ),

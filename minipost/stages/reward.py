@@ -157,7 +157,8 @@ def train(run: Run, policy: Model, pairs: Sequence[EncodedPair], config: RewardC
             R = packed.mask.shape[1]
             shards.append(PairBatch(packed, ref_logps[ids, :, :R].reshape(len(packed.lengths), -1)))
         metrics, grads = value_and_grad(loss, weights, shards)
-        expected = float(bradley_terry(*(start[batch] - start.mean()).T, center=config.center))  # scalar head: ln 2
+        chosen, rejected = (start[batch] - start.mean()).T  # 0 for a scalar head: its loss is ln 2
+        expected = float(bradley_terry(chosen, rejected, center=config.center))
         known_answer(update.step, "loss", metrics["loss"], expected, 1e-3)
         lr = schedule(update.step, total, config.learning_rate)
         metrics |= {"grad_norm": optimizer.step(grads, lr), "learning_rate": lr}

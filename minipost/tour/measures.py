@@ -16,8 +16,8 @@ A model is asked three times: greedily (`correct`, `harmful_compliance`), at the
 at temperature 1 (`_t1`), which shows the whole distribution that was trained. Best-of-n has no greedy answer.
 
 KL is the mean over served answers of `log pi(y) - log pi_SFT(y)`, both at the serving temperature, summed over tokens
-(the k1 estimate, which is unbiased). PPO and best-of-N were made to please the reward model. If it prefers their answers, that is no proof that
-people would.
+(the k1 estimate, which is unbiased). PPO and best-of-N were made to please the reward model. If it prefers their
+answers, that is no proof that people would.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def implicit_accuracy(model: Model, reference: Model, pairs: Sequence[EncodedPai
 
 def share(flags: Sequence[bool], among: Array) -> float | None:
     """The share of true flags among the selected; None if none is selected, or there are no flags at all."""
-    selected = np.asarray(flags)[among] if len(flags) else []
+    selected: Array = np.asarray(flags)[among] if len(flags) else np.zeros(0)
     return float(selected.mean()) if len(selected) else None
 
 
@@ -231,8 +231,8 @@ def reward_model_accuracy(
 ) -> RewardModelMeasures:
     """The reward model on the labeler's comparisons, beside a rater who knows the utility.
 
-    `expected_accuracy` counts how often the labeler would choose the same if asked again, `truth_accuracy` how often the
-    reward model prefers the right answer where the other one is wrong.
+    `expected_accuracy` counts how often the labeler would choose the same if asked again, `truth_accuracy` how often
+    the reward model prefers the right answer where the other one is wrong.
     """
     chosen, rejected = _scores(reward_model, [encode_pair(reward_model.tokenizer, pair) for _, pair in pairs])
     triples = [(task, pair.chosen, pair.rejected) for task, pair in pairs]

@@ -9,12 +9,26 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from contenders import MACHINE
 
-from benchmarks import generate, kernels, ladders, lock, machine, matmul, peers, results, stages, threads, train
+from benchmarks import (
+    generate,
+    kernels,
+    ladders,
+    lock,
+    machine,
+    matmul,
+    peers,
+    recipes,
+    results,
+    stages,
+    threads,
+    train,
+)
 from benchmarks.__main__ import COMMANDS, main
 from benchmarks.harness import BenchmarkError
 from benchmarks.registry import REGISTRY, register
@@ -305,3 +319,29 @@ def test_pytorchs_kernels_agree() -> None:
     kernels.register_all(NANO)
     for kernel in REGISTRY.values():
         kernels.verify(kernel.name, kernels.contenders(kernel, with_torch=True))
+
+
+# --------------------------------------------------------------------------------------------------------- recipes
+def test_the_table_of_recipes_is_what_was_measured() -> None:
+    results = json.loads(recipes.RESULTS.read_text(encoding="utf-8"))
+    assert recipes.PAGE.read_text(encoding="utf-8") == recipes.page(results)
+    for size, rows in results.items():
+        assert rows.keys() == recipes.RECIPES[size].keys()  # failures too
+        assert all(recipe.outcome for recipe in recipes.RECIPES[size].values())
+
+
+def test_a_recipe_trains_shares_its_stages_and_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "PROMPTS", 12)
+    monkeypatch.setattr(recipes, "PAIRS", 12)
+    size: dict[str, Any] = {"dim": 32, "layers": 1, "heads": 2, "kv_heads": 1, "hidden": 48, "batch_size": 2}
+    first = recipes.Recipe(
+        0.25, {"tokens": 6000, "vocab_size": 400, **size}, {"demonstrations": 40}, {"pairs": 40, "batch_size": 8}
+    )
+    row = recipes.run(first, 0, tmp_path)
+    assert set(row["sft"]) == {"1", "0.8", "0.7", "0.6", "0"} and len(row["seconds"]) == 3
+    assert 0.5 <= row["reward"]["bayes_accuracy"] <= 1
+    again = recipes.run(first.but("", sft={"learning_rate": 1e-4}), 0, tmp_path)
+    assert len(list(tmp_path.glob("PretrainConfig-*"))) == 1 and len(list(tmp_path.glob("SFTConfig-*"))) == 2
+    assert "reward" not in again
+    with pytest.raises(BenchmarkError, match="no recipe 'salt'"):
+        recipes.command(["--only", "salt"])

@@ -36,7 +36,7 @@ def test_a_saved_model_comes_back_and_its_head_must_be_the_expected_one(tmp_path
     back = Model.load(tmp_path, "score" if head else None)
     assert back.config == model.config and back.tokenizer == model.tokenizer
     assert all(np.array_equal(back.weights[name], w) for name, w in model.weights.items())
-    with pytest.raises(RunError, match="weight (score|gate)"):
+    with pytest.raises(RunError, match=r"weight (score|gate)"):
         Model.load(tmp_path, None if head else "score")
 
 

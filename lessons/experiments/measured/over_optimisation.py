@@ -111,9 +111,11 @@ def misfit(form: Form, d: Floats, gain: Floats) -> float:
 
 
 # ------------------------------------------------------------------------------------------------------ the village
-def trained_harder(lab: Lab, seed: int, beta: float) -> Path:
-    """The seed's SFT model after PPO with KL coefficient `beta`, and with larger and more steps than usual."""
-    return village.ppo(lab, seed, beta=beta, **(HARDER if not lab.fast else {}))
+def trained_harder(lab: Lab, seed: int, beta: float, head: str = "likelihood") -> Path:
+    """The seed's SFT model after PPO with KL coefficient `beta`, and with larger and more steps than usual, against a
+    reward model with this head."""
+    judge = village.reward(lab, seed, head=head)
+    return village.ppo(lab, seed, reward_model=judge, beta=beta, **(HARDER if not lab.fast else {}))
 
 
 def held_out(lab: Lab, seed: int, model: Path) -> tuple[float, float]:
@@ -244,6 +246,24 @@ def kl_price_protects_gold(seed: int, lab: Lab) -> dict[str, float]:
     """PPO with and without a KL penalty, and the SFT model that both start from."""
     gold = {f"{beta:g}": held_out(lab, seed, trained_harder(lab, seed, beta))[1] for beta in (0.0, 0.25)}
     return gold | {"SFT": held_out(lab, seed, village.sft(lab, seed))[1]}
+
+
+@claim(
+    33,
+    "likelihood-head-pushed",
+    "Pushed by PPO without a price of KL, does a reward model that reads likelihoods keep gold higher?",
+    knob="what the head reads",
+    metric="gold utility on held-out prompts",
+    arm="likelihoods too",
+    control="the end token",
+    expects="up",
+    lesson=12,
+    seeds=3,
+)
+def likelihood_head_pushed(seed: int, lab: Lab) -> dict[str, float]:
+    """PPO with beta 0 against two reward models from the same comparisons."""
+    heads = {"the end token": "scalar", "likelihoods too": "likelihood"}
+    return {arm: held_out(lab, seed, trained_harder(lab, seed, 0.0, head))[1] for arm, head in heads.items()}
 
 
 @claim(

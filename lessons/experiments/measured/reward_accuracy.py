@@ -96,9 +96,9 @@ def minimal_pairs(lab: Lab, seed: int) -> dict[str, list[tuple[Task, str, str]]]
     return out
 
 
-def minimal_pair_accuracy(lab: Lab, seed: int) -> dict[str, float]:
+def minimal_pair_accuracy(lab: Lab, seed: int, head: str = "likelihood") -> dict[str, float]:
     """For each kind of minimal pair, how often the seed's reward model scores the better answer higher."""
-    reward_model = Model.load(village.reward(lab, seed), "score")
+    reward_model = Model.load(village.reward(lab, seed, head=head), "score")
     share = {}
     for kind, triples in minimal_pairs(lab, seed).items():
         sides = [encoded(reward_model.tokenizer, task, text) for task, *both in triples for text in both]
@@ -159,6 +159,24 @@ def reward_near_ceiling(seed: int, lab: Lab) -> dict[str, float]:
 def tone_before_truth(seed: int, lab: Lab) -> dict[str, float]:
     """Pairs that differ in the truth, in the tone, or in whether harm is done, and in nothing else."""
     return minimal_pair_accuracy(lab, seed)
+
+
+@claim(
+    22,
+    "likelihoods-show-truth",
+    "Does a reward model see more of the truth if its head reads likelihoods?",
+    knob="what the head reads",
+    metric="how often the true one of two answers scores higher",
+    arm="likelihoods too",
+    control="the end token",
+    expects="up",
+    lesson=7,
+    seeds=3,
+)
+def likelihoods_show_truth(seed: int, lab: Lab) -> dict[str, float]:
+    """Two reward models from the same comparisons, on pairs that differ in the truth and in nothing else."""
+    heads = {"the end token": "scalar", "likelihoods too": "likelihood"}
+    return {arm: minimal_pair_accuracy(lab, seed, head)["truth"] for arm, head in heads.items()}
 
 
 @claim(
