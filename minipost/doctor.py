@@ -36,7 +36,7 @@ from minipost.stages import pretrain
 from minipost.stages.pretrain import PretrainConfig
 from minipost.text.batching import Packed, stream
 
-PRETRAINING_SHARE = 0.55  # of a tour's seconds, in the updates of pretraining: 0.53 to 0.57 in three tours of size nano
+PRETRAINING_SHARE = 0.45  # of a tour's seconds, in the updates of pretraining: measured in a default tour
 TIMED = 1.5  # seconds of updates, at least three of them
 WIDTH, LABEL = 78, 11  # columns of the page, and of the names on its left
 COLOURS = {"slow": "red", "wrong": "red", "note": "yellow"}

@@ -299,7 +299,9 @@ def ranking(reward_model: RewardModelMeasures, measure: Measure) -> str:
         text = f"The reward model picks the labeler's choice in {percent(accuracy)} of held-out pairs"
         if ceiling is None:
             return text + "."
-        return f"{text}; one that knew the true utility would in {percent(ceiling)}, because labelers are noisy."
+        text += f"; one that knew the true utility would in {percent(ceiling)}, because labelers are noisy."
+        truth = reward_model.get("truth_accuracy")
+        return text + (f" Where only one answer is right, it prefers that one in {percent(truth)}." if truth else "")
     text = f"The reward model ranks {percent(accuracy)} of {reward_model.get('pairs')} held-out pairs as people did"
     if bounds := reward_model.get("pair_accuracy_ci95"):
         chance = bounds[0] <= 0.5 <= bounds[1]

@@ -52,7 +52,7 @@ def fake_run(seed: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
         "prompts": 400,
         "n": 16,
         "models": models,
-        "reward_model": {"pair_accuracy": 0.771, "bayes_accuracy": 0.823, "calibration": bins},
+        "reward_model": {"pair_accuracy": 0.771, "bayes_accuracy": 0.823, "truth_accuracy": 0.9, "calibration": bins},
         "seconds": {"pretrain": 181.0, "sft": 22.4, "reward": 31.0, "best_of_n": 24.9, "ppo": 142.3, "dpo": 40.2},
     }
     return summary, {
