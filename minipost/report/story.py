@@ -102,8 +102,8 @@ SECTIONS = {
         "Training",
         "How did training go?",
         "Dotted lines are known before training: a loss of ln 2 for a coin, a KL of 0 for a policy that has not moved. "
-        "DPO and PPO start there, and so does a reward model with a scalar head. One that reads likelihoods starts with "
-        "what they say.",
+        "DPO and PPO start there, and so does a reward model with a scalar head. One that reads likelihoods starts "
+        "with what they say.",
     ),
     "run": Section("Run", "What was run?", "The same seed gives the same numbers."),
 }
