@@ -42,7 +42,7 @@ TEMPERATURES = (1.0, 0.8, 0.7, 0.6, 0.0)
 INTRODUCTION = """# Recipes
 
 Written by `python -m benchmarks recipes --table` from [results.json](results.json): do not edit. Each row is a recipe:
-the tour of before with some settings changed ([variants.py](variants.py)). Shares are in per cent, the median over the
+the tour of before with some settings changed (`variants.py`). Shares are in per cent, the median over the
 seeds; *right* is counted on harmless held-out prompts, *malformed* on all. The reward model's *gap* is what is missing
 to a rater who knows the utility, in points; *truth* is how often it prefers the right one of two answers where the
 other is wrong. Seconds are those of one core of two, beside another run: compare them with each other only. 0 is a
