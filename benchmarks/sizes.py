@@ -82,7 +82,7 @@ SIZES = {
     size.name: size
     for size in (
         Size("nano", 32, 1, 2, 16, 4, 64, 96),  # for tests of the tool
-        Size("tour", 128, 3, 4, 128, 4, 2048, 352, "muon"),  # what `minipost tour` pretrains
+        Size("tour", 128, 3, 4, 128, 4, 2048, 352, "muon"),  # what a tour pretrains, with a vocabulary of 2,048
         Size("XS", 64, 2, 4, 64, 16, 512, 176),
         Size("S", 128, 4, 4, 128, 16, 1024, 352),
         Size("M", 256, 6, 8, 256, 8, 2048, 688),
