@@ -356,7 +356,7 @@ say(
     + (
         "For the truth a coin toss is within the interval."
         if truth_low <= 0.5 <= truth_high
-        else "For the truth the whole interval is above a coin toss, and far below what it is worth to people."
+        else "For the truth the whole interval is above a coin toss."
         if truth_low > 0.5
         else "For the truth it is worse than a coin toss."
     )

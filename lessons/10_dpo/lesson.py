@@ -314,12 +314,11 @@ say(
 def two_sides(runs):
     """Change of log-probability of chosen and rejected answers over updates; thin lines are seeds."""
     figure, ax = canvas(None, width=5.2)
-    width = lab.pick(8, 1)
+    width, beta = lab.pick(8, 1), village.stages(lab).dpo.beta
     for side, name, style in (("chosen", "best_of_n", "-"), ("rejected", "ppo", "--")):
-        lines = np.array(
-            [[row[f"rewards/{side}"] / 0.1 for row in read_metrics(run)] for run in runs]
-        )  # [seeds, updates]
-        smooth = np.array([np.convolve(line, np.ones(width) / width, "valid") for line in lines])
+        lines = [[row[f"rewards/{side}"] / beta for row in read_metrics(run)] for run in runs]
+        updates = min(map(len, lines))  # seeds differ a little in how many pairs they have
+        smooth = np.array([np.convolve(line[:updates], np.ones(width) / width, "valid") for line in lines])
         x = np.arange(smooth.shape[1]) + width
         ax.plot(x, smooth.T, style, color=colour(name), linewidth=0.7, alpha=0.5)
         ax.plot(x, smooth.mean(axis=0), style, color=colour(name), linewidth=2.2, label=side)

@@ -495,9 +495,10 @@ show(
     alt="Passes in all over answers served, both logarithmic: best-of-16 rises steeply; PPO and DPO stay flat for long."
     " A dotted line marks where PPO becomes cheaper than best-of-16.",
 )
+of_dpo = (passes_of["DPO"] - passes_of["best of 16"]) / 47
 say(f"""
-PPO has paid for itself against best-of-16 after {break_even:,.0f} answers, DPO after
-{max(0, (passes_of["DPO"] - passes_of["best of 16"]) / 47):,.0f}. DPO's training takes
+PPO has paid for itself against best-of-16 after {break_even:,.0f} answers, DPO
+{f"after {of_dpo:,.0f}" if of_dpo > 0 else "from the first one on, because it needs no reward model"}. DPO's training takes
 {passes_of["DPO"] / passes_of["PPO"]:.0%} of PPO's passes, and holds two models instead of five.
 The {compared:,} comparisons themselves cost the same for all, and in real life more than everything on this page.
 """)

@@ -170,7 +170,7 @@ def robust_to_flips(seed: int, lab: Lab) -> dict[str, float]:
 def dpo_chosen_falls(seed: int, lab: Lab) -> dict[str, float]:
     """Chosen and rejected answers in the last third of DPO's epoch: pairs that it has not seen before."""
     rows = read_metrics(village.dpo(lab, seed))
-    beta, last = 0.1, rows[-max(1, len(rows) // 3) :]
+    beta, last = village.stages(lab, seed).dpo.beta, rows[-max(1, len(rows) // 3) :]
     sides = {s: float(np.mean([row[f"rewards/{s}"] for row in last])) / beta for s in ("chosen", "rejected")}
     return {"at the start": 0.0, **sides}
 
