@@ -67,9 +67,7 @@ class RewardConfig(WorldConfig, StageConfig):
     data: tuple[Path, ...] = ()  # preference files of your own, in any format of `minipost data`
     pairs: int = 12_000  # comparisons to collect
     temperature: float = SERVED_TEMPERATURE  # at which the policy answers what is compared
-    head: Literal["scalar", "likelihood"] = (
-        "likelihood"  # what the score reads: the end token, or log-probabilities too
-    )
+    head: Literal["scalar", "likelihood"] | None = None  # what reads the score; likelihood, or with --data scalar
     labeler_temperature: float = 0.6  # of the labelers: the larger, the less consistent
     epochs: int = 2  # passes over the pairs
     batch_size: int = 32  # pairs an update
@@ -84,6 +82,12 @@ class RewardConfig(WorldConfig, StageConfig):
         require_positive(self, "pairs", "epochs", "batch_size", "save_every")
         if self.preferences and self.data:
             raise StageError("--preferences and --data both give the pairs; pass only one of them.")
+
+    @property
+    def reads_likelihoods(self) -> bool:
+        """Whether the head reads likelihoods: if none is named, in the world. What they say of a user's pairs depends
+        on how well the policy knows such text."""
+        return not self.data if self.head is None else self.head == "likelihood"
 
 
 @in_its_precision
@@ -127,11 +131,12 @@ def train(run: Run, policy: Model, pairs: Sequence[EncodedPair], config: RewardC
     """The loop, for any tokenised pairs."""
     if len(pairs) < config.batch_size:
         raise StageError(f"{len(pairs)} pairs are fewer than one batch of {config.batch_size}: lower --batch-size.")
-    reads_likelihoods = config.head == "likelihood"
-    ref_logps = reference_logps(policy, pairs, config.row_length) if reads_likelihoods else np.zeros((len(pairs), 2, 0))
+    ref_logps = np.zeros((len(pairs), 2, 0))
+    if config.reads_likelihoods:
+        ref_logps = reference_logps(policy, pairs, config.row_length)
     frozen, weights = trainable(policy, config)
     start = scores_at_start(ref_logps, pairs)
-    if reads_likelihoods:
+    if config.reads_likelihoods:
         weights["likelihood"][0, 2] = -start.mean()  # the origin: scores begin around 0
     optimizer = AdamW(weights, weight_decay=config.weight_decay)
     total = config.epochs * (len(pairs) // config.batch_size)
@@ -168,8 +173,7 @@ def train(run: Run, policy: Model, pairs: Sequence[EncodedPair], config: RewardC
 
 def trainable(policy: Model, config: RewardConfig) -> tuple[dict[str, Array], dict[str, Array]]:
     """(frozen, trained) weights: the reference is frozen; with adapters, so is all but them and the head."""
-    kind = "score" if config.head == "scalar" else config.head
-    weights = with_head(policy.weights, policy.config, kind)
+    weights = with_head(policy.weights, policy.config, "likelihood" if config.reads_likelihoods else "score")
     reference = {name: weights.pop(name) for name in list(weights) if name.startswith(REFERENCE)}
     frozen, trained = lora.trainable(weights, config.lora_rank, np.random.default_rng([config.seed, 13]))
     trained |= {name: frozen.pop(name) for name in HEAD if name in frozen}

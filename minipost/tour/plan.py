@@ -73,9 +73,7 @@ class TourConfig:
     size: Literal["smoke", "nano", "default", "small"] = "default"  # 10 seconds (learns nothing), 2, 8 or 30 minutes
     seed: int = 0  # of everything but the world
     world_seed: int = 0  # which world
-    world_share: float | None = (
-        None  # share of the world; 1 for small, half of it, or for smoke and nano 0.25, a village
-    )
+    world_share: float | None = None  # share of the world; 0.5, for small 1, for smoke and nano 0.25, a village
     quality: float | None = None  # of the web: 0 is noise, 1 is mostly good dialogue; 0.75, or for smoke and nano 0.9
     precision: fused.Precision = "float32"  # of the operands of large products; see `minipost doctor`
     resume: bool = False  # go on with an interrupted tour
@@ -176,7 +174,7 @@ def files_plan(
             **skip,
         ),
         sft=replace(p.sft, base=config.base or p.sft.base, data=sft_files, epochs=3, **adapters["sft"], **skip),
-        reward=replace(p.reward, data=preference_files, epochs=2, head="scalar", **adapters["reward"], **skip),
+        reward=replace(p.reward, data=preference_files, epochs=2, **adapters["reward"], **skip),
         ppo=replace(p.ppo, data=sft_files + preference_files, max_new_tokens=config.max_new_tokens, **skip),
         dpo=replace(p.dpo, data=preference_files, epochs=2, beta=DPOConfig.beta, **adapters["dpo"], **skip),
     )

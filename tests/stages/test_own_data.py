@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +60,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written(folder / "pairs.jsonl", pairs)
     pretrain.run(PretrainConfig(out=folder / "base", data=(folder / "book.txt",), context=160, **SMALL))
     sft.run(SFTConfig(base=folder / "base", out=folder / "sft", data=(folder / "demonstrations.jsonl",), batch_size=8))
-    judge = RewardConfig(policy=folder / "sft", out=folder / "reward", data=(folder / "pairs.jsonl",), batch_size=8)
-    reward.run(replace(judge, head="scalar"))
+    reward.run(RewardConfig(policy=folder / "sft", out=folder / "reward", data=(folder / "pairs.jsonl",), batch_size=8))
     return folder
 
 

@@ -111,7 +111,7 @@ def misfit(form: Form, d: Floats, gain: Floats) -> float:
 
 
 # ------------------------------------------------------------------------------------------------------ the village
-def trained_harder(lab: Lab, seed: int, beta: float, head: str = "likelihood") -> Path:
+def trained_harder(lab: Lab, seed: int, beta: float, head: str | None = None) -> Path:
     """The seed's SFT model after PPO with KL coefficient `beta`, and with larger and more steps than usual, against a
     reward model with this head."""
     judge = village.reward(lab, seed, head=head)
@@ -262,7 +262,7 @@ def kl_price_protects_gold(seed: int, lab: Lab) -> dict[str, float]:
 )
 def likelihood_head_pushed(seed: int, lab: Lab) -> dict[str, float]:
     """PPO with beta 0 against two reward models from the same comparisons."""
-    heads = {"the end token": "scalar", "likelihoods too": "likelihood"}
+    heads = {"the end token": "scalar", "likelihoods too": None}
     return {arm: held_out(lab, seed, trained_harder(lab, seed, 0.0, head))[1] for arm, head in heads.items()}
 
 

@@ -96,7 +96,7 @@ def minimal_pairs(lab: Lab, seed: int) -> dict[str, list[tuple[Task, str, str]]]
     return out
 
 
-def minimal_pair_accuracy(lab: Lab, seed: int, head: str = "likelihood") -> dict[str, float]:
+def minimal_pair_accuracy(lab: Lab, seed: int, head: str | None = None) -> dict[str, float]:
     """For each kind of minimal pair, how often the seed's reward model scores the better answer higher."""
     reward_model = Model.load(village.reward(lab, seed, head=head), "score")
     share = {}
@@ -175,7 +175,7 @@ def tone_before_truth(seed: int, lab: Lab) -> dict[str, float]:
 )
 def likelihoods_show_truth(seed: int, lab: Lab) -> dict[str, float]:
     """Two reward models from the same comparisons, on pairs that differ in the truth and in nothing else."""
-    heads = {"the end token": "scalar", "likelihoods too": "likelihood"}
+    heads = {"the end token": "scalar", "likelihoods too": None}
     return {arm: minimal_pair_accuracy(lab, seed, head)["truth"] for arm, head in heads.items()}
 
 
