@@ -67,7 +67,7 @@ HELP = """Train the recipes that were tried for better models, and write their t
 
 Examples:
   python -m benchmarks recipes --size nano
-  python -m benchmarks recipes --size default --seeds 0 1 2 --only "half the world, words as tokens"
+  python -m benchmarks recipes --size default --seeds 0 1 2 --only "24,000 demonstrations"
   python -m benchmarks recipes --table"""
 
 
@@ -100,7 +100,7 @@ def run(recipe: Recipe, seed: int, runs: Path) -> dict[str, Any]:
         config = RewardConfig(**common, policy=tuned, **recipe.reward)
         judge, t_reward = train(reward, config, runs)
         row["seconds"].append(round(t_reward))
-        rng, labeler = np.random.default_rng([seed, 10]), Labeler(Utility(world), temperature=0.6)
+        rng, labeler = np.random.default_rng([seed, 10]), Labeler(Utility(world), config.labeler_temperature)
         pairs = compare_answers(model, world.tasks("test", PAIRS, rng), labeler, rng, config.temperature)
         accuracy = reward_model_accuracy(Model.load(judge, "score"), pairs, labeler, rng)
         row["reward"] = {key: accuracy[key] for key in ("expected_accuracy", "bayes_accuracy", "truth_accuracy")}

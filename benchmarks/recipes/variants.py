@@ -7,7 +7,7 @@ package's defaults does not change what a row of the table means.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -18,7 +18,7 @@ class Recipe:
     share: float
     pretrain: Mapping[str, Any]
     sft: Mapping[str, Any]
-    reward: Mapping[str, Any] | None = field(default=None)  # None: no reward model is trained
+    reward: Mapping[str, Any] | None = None  # None: no reward model is trained
     outcome: str = ""  # what the figures say, in a few words
 
     def but(self, outcome: str, share: float | None = None, **stages: Mapping[str, Any]) -> Recipe:

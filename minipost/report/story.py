@@ -302,7 +302,9 @@ def ranking(reward_model: RewardModelMeasures, measure: Measure) -> str:
             return text + "."
         text += f"; one that knew the true utility would in {percent(ceiling)}, because labelers are noisy."
         truth = reward_model.get("truth_accuracy")
-        return text + (f" Where only one answer is right, it prefers that one in {percent(truth)}." if truth else "")
+        return text + (
+            f" Where only one answer is right, it prefers that one in {percent(truth)}." if truth is not None else ""
+        )
     text = f"The reward model ranks {percent(accuracy)} of {reward_model.get('pairs')} held-out pairs as people did"
     if bounds := reward_model.get("pair_accuracy_ci95"):
         chance = bounds[0] <= 0.5 <= bounds[1]

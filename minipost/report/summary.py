@@ -91,10 +91,8 @@ class RewardModelMeasures(TypedDict, total=False):
     chance: float
     expected_accuracy: float | None
     bayes_accuracy: float | None
-    truth_accuracy: (
-        float | None
-    )  # share of pairs with one right and one wrong answer in which the right one is preferred
-    truth_pairs: int
+    truth_accuracy: float | None  # share of pairs in which only one answer is right, and it is preferred
+    truth_pairs: int  # pairs in which only one answer is right
     pairs: int
     calibration: list[CalibrationBin]
 

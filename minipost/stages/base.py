@@ -162,6 +162,12 @@ def minibatch(seed: int, step: int, count: int, batch_size: int) -> Array:
     return epoch_order(seed, epoch, count)[within * batch_size : (within + 1) * batch_size]
 
 
+def stacked(tables: Sequence[Array]) -> Array:
+    """Tables [s, r] of different widths as one table [S, R], filled up with 0."""
+    R = max(table.shape[1] for table in tables)
+    return np.concatenate([np.pad(table, ((0, 0), (0, R - table.shape[1]))) for table in tables])
+
+
 def by_thread(indices: Array, sizes: Sequence[int]) -> list[Array]:
     """Cut a minibatch into shards of neighbours, one a thread; `sizes[k]` is the number of tokens of `indices[k]`.
 

@@ -43,6 +43,7 @@ from minipost.stages.base import (
     minibatch,
     require_positive,
     run_folder,
+    stacked,
     updates,
 )
 from minipost.stages.pairs import EncodedPair, PairBatch, encode_pair, pack_pairs, pairs_by_thread
@@ -67,7 +68,7 @@ class RewardConfig(WorldConfig, StageConfig):
     data: tuple[Path, ...] = ()  # preference files of your own, in any format of `minipost data`
     pairs: int = 12_000  # comparisons to collect
     temperature: float = SERVED_TEMPERATURE  # at which the policy answers what is compared
-    head: Literal["scalar", "likelihood"] | None = None  # what reads the score; likelihood, or with --data scalar
+    head: Literal["scalar", "likelihood"] | None = None  # how the score is read; likelihood, or with --data scalar
     labeler_temperature: float = 0.6  # of the labelers: the larger, the less consistent
     epochs: int = 2  # passes over the pairs
     batch_size: int = 32  # pairs an update
@@ -183,9 +184,7 @@ def trainable(policy: Model, config: RewardConfig) -> tuple[dict[str, Array], di
 def reference_logps(reference: Model, pairs: Sequence[EncodedPair], row_length: int, group: int = 64) -> Array:
     """Log-probabilities of all response tokens under the reference, [pairs, 2, R]; 0 where there is none."""
     packed = [pack_pairs(pairs[lo : lo + group], row_length) for lo in range(0, len(pairs), group)]
-    tables = map_shards(reference.token_logps, packed)
-    R = max(table.shape[1] for table in tables)
-    return np.concatenate([np.pad(t, ((0, 0), (0, R - t.shape[1]))) for t in tables]).reshape(len(pairs), 2, R)
+    return stacked(map_shards(reference.token_logps, packed)).reshape(len(pairs), 2, -1)
 
 
 def scores_at_start(ref_logps: Array, pairs: Sequence[EncodedPair]) -> Array:

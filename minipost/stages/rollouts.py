@@ -20,7 +20,16 @@ import numpy as np
 
 from minipost import data
 from minipost.model import SERVED_TEMPERATURE, Array, Model, Sampling, heads, map_shards
-from minipost.stages.base import StageConfig, StageError, Update, by_thread, dropped, known_answer, require_positive
+from minipost.stages.base import (
+    StageConfig,
+    StageError,
+    Update,
+    by_thread,
+    dropped,
+    known_answer,
+    require_positive,
+    stacked,
+)
 from minipost.stages.world import WorldConfig, world_of
 from minipost.text import Tokenizer, prompt_tokens
 from minipost.text.batching import Example, Packed, pack
@@ -163,9 +172,7 @@ def sample_answers(
 
 def token_table(function: Callable[[Packed], Array], examples: Sequence[Example], row_length: int) -> Array:
     """`function(packed)`, a table for each thread's shard of the examples -> one table [S, R]."""
-    tables = map_shards(function, packed_by_thread(examples, row_length))
-    R = max(t.shape[1] for t in tables)
-    return np.concatenate([np.pad(t, ((0, 0), (0, R - t.shape[1]))) for t in tables])
+    return stacked(map_shards(function, packed_by_thread(examples, row_length)))
 
 
 def reward_scores(reward_model: Model, examples: Sequence[Example], row_length: int) -> Array:

@@ -66,7 +66,7 @@ class Fluency:
         tokens = [word for s in sentences for word in s]
         if not tokens:
             return -1.0
-        broken = self.broken(text)
+        broken = self._unknown(tokens)
         odd = sum(
             pair not in self.pairs and pair[0] in self.vocabulary and pair[1] in self.vocabulary
             for s in sentences
@@ -83,7 +83,10 @@ class Fluency:
 
     def broken(self, text: str) -> int:
         """How many words of a text nobody in the world would write: misspelt ones, or ones that it does not have."""
-        return sum(word not in self.vocabulary for sentence in split(text) for word in sentence)
+        return sum(map(self._unknown, split(text)))
+
+    def _unknown(self, tokens: Iterable[str]) -> int:
+        return sum(word not in self.vocabulary for word in tokens)
 
     def _learn(self, text: str) -> None:
         for tokens in split(text):

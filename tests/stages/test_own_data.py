@@ -103,6 +103,8 @@ def test_a_reward_model_through_adapters_keeps_what_it_started_from(own: Path, t
     trained = {"score"} if head == "scalar" else set(reward.HEAD)
     assert judge.weights.keys() - start.keys() == trained | frozen.keys()
     assert all(np.any(judge.weights[name]) for name in trained)
+    if head == "scalar":
+        assert rows(tmp_path / "r")[0]["loss"] == pytest.approx(np.log(2), abs=1e-4)
 
 
 def test_the_data_are_part_of_a_run_and_its_result(own: Path, tmp_path: Path) -> None:

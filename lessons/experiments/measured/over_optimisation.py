@@ -20,7 +20,7 @@ from lessons.experiments.claim import claim
 from lessons.experiments.lab import Lab
 from lessons.experiments.measured.micro_reward import features, fitted
 from lessons.experiments.measured.picking import at, gains
-from lessons.experiments.measured.reward_accuracy import answers_and_scores
+from lessons.experiments.measured.reward_accuracy import HEADS, answers_and_scores
 from minipost.autograd import Array
 from minipost.losses import bradley_terry, exact_kl
 from minipost.runs import read_metrics
@@ -262,8 +262,7 @@ def kl_price_protects_gold(seed: int, lab: Lab) -> dict[str, float]:
 )
 def likelihood_head_pushed(seed: int, lab: Lab) -> dict[str, float]:
     """PPO with beta 0 against two reward models from the same comparisons."""
-    heads = {"the end token": "scalar", "likelihoods too": None}
-    return {arm: held_out(lab, seed, trained_harder(lab, seed, 0.0, head))[1] for arm, head in heads.items()}
+    return {arm: held_out(lab, seed, trained_harder(lab, seed, 0.0, head))[1] for arm, head in HEADS.items()}
 
 
 @claim(

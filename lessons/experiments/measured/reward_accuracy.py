@@ -26,6 +26,7 @@ from minipost.world.tasks import sentence
 from minipost.world.tone import KIND_REFUSALS, RUDE, WARM_OPENERS
 
 PAIRS = (150, 600, 2500)  # comparisons
+HEADS = {"the end token": "scalar", "likelihoods too": None}  # what a reward model's head reads; None: as in tours
 GAPS = (0.0, 0.5, 1.0, 2.0, 3.5, np.inf)  # edges of the bins of utility gaps
 
 
@@ -175,8 +176,7 @@ def tone_before_truth(seed: int, lab: Lab) -> dict[str, float]:
 )
 def likelihoods_show_truth(seed: int, lab: Lab) -> dict[str, float]:
     """Two reward models from the same comparisons, on pairs that differ in the truth and in nothing else."""
-    heads = {"the end token": "scalar", "likelihoods too": None}
-    return {arm: minimal_pair_accuracy(lab, seed, head)["truth"] for arm, head in heads.items()}
+    return {arm: minimal_pair_accuracy(lab, seed, head)["truth"] for arm, head in HEADS.items()}
 
 
 @claim(
